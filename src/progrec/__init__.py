@@ -1,0 +1,1 @@
+"""progrec: a progressive hybrid recommender for shops."""

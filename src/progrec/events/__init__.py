@@ -1,0 +1,1 @@
+"""Raw files -> validated, time-ordered events."""

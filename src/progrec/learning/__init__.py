@@ -1,0 +1,1 @@
+"""Tables -> a bundle and its measure."""

@@ -1,0 +1,1 @@
+"""A bundle -> a version that is promoted."""

@@ -1,0 +1,163 @@
+"""params.yaml -> validated settings. The only reader of that file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from progrec.errors import InputError
+
+G = TypeVar("G", bound="Group")
+
+EventType = Literal["view", "click", "cart", "remove_from_cart", "purchase"]
+"""What a shopper can do with a product."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class SettingsError(InputError):
+    """A configuration file that cannot be used; the message names file, key and remedy."""
+
+
+class Group(BaseModel):
+    """A group of settings: immutable, and without room for a key it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IngestSettings(Group):
+    """How raw files are read and when they are refused."""
+
+    column_aliases: dict[str, str]
+    event_type_aliases: dict[str, EventType]
+    drop_duplicates: bool
+    max_bad_fraction: Fraction
+    earliest: date
+    latest: date
+
+
+class SplitSettings(Group):
+    """Where history ends, and the windows on either side of that moment."""
+
+    cutoff: date
+    validation_days: Annotated[int, Field(ge=1)]
+    horizon_days: Annotated[int, Field(ge=1)]
+
+    @property
+    def cutoff_time(self) -> datetime:
+        """The first moment (UTC) that is not history."""
+        return datetime.combine(self.cutoff, time(), UTC)
+
+
+class StageSettings(Group):
+    """The Hydra overrides that a stage's command carries."""
+
+    overrides: str
+
+
+class EvaluateSettings(Group):
+    """What is measured."""
+
+    k: Annotated[int, Field(ge=1)]
+
+
+class QueueSettings(Group):
+    """The business rules of a shopper's queue."""
+
+    weights: dict[Literal["view", "click", "cart", "remove_from_cart"], float]
+    min_pool: Annotated[int, Field(ge=1)]
+    refill_to: Annotated[int, Field(ge=1)]
+
+
+class ServingSettings(Group):
+    """The service's database and limits."""
+
+    database: Path
+    max_k: Annotated[int, Field(ge=1)]
+    max_events: Annotated[int, Field(ge=1)]
+
+
+class RegistrySettings(Group):
+    """Where runs and versions are kept."""
+
+    tracking_uri: str
+    model: str
+
+
+class Settings(Group):
+    """params.yaml, whole."""
+
+    ingest: IngestSettings
+    split: SplitSettings
+    train: StageSettings
+    update: StageSettings
+    evaluate: EvaluateSettings
+    queue: QueueSettings
+    serving: ServingSettings
+    registry: RegistrySettings
+
+
+def load(path: Path = Path("params.yaml")) -> Settings:
+    """Reads and validates the settings.
+
+    Raises:
+        SettingsError: the file is missing, is not YAML, or holds an unknown, missing or unusable
+            key; the message names each key, and for an unknown one the nearest known key.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            f"{path} does not exist; run the command in the project's top folder"
+        ) from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}") from None
+    return validate(Settings, content, source=str(path))
+
+
+def validate(group: type[G], content: object, source: str) -> G:
+    """Makes a group of settings from plain data.
+
+    Args:
+        group: the group's class.
+        content: nested dictionaries as YAML gives them.
+        source: what to call the data in an error.
+
+    Raises:
+        SettingsError: naming every key that is unknown, missing or unusable.
+    """
+    try:
+        return group.model_validate(content)
+    except ValidationError as error:
+        problems = "\n".join(f"  {line}" for line in _problems(group, error))
+        raise SettingsError(f"{source} cannot be used:\n{problems}") from None
+
+
+def _problems(group: type[BaseModel], error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            yield f"{key}: unknown key{_nearest(group, problem['loc'])}"
+        elif problem["type"] == "missing":
+            yield f"{key}: missing"
+        else:
+            yield f"{key}: {problem['msg']} (it is {problem['input']!r})"
+
+
+def _nearest(group: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """The hint for an unknown key: the likeliest key of the group that it stands in."""
+    *parents, key = location
+    known: type[BaseModel] = group
+    for parent in parents:
+        annotation = known.model_fields[str(parent)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return ""
+        known = annotation
+    near = difflib.get_close_matches(str(key), known.model_fields, n=1, cutoff=0)
+    return f"; did you mean {near[0]}?" if near else ""
