@@ -1,0 +1,135 @@
+"""Feature tables -> arrays that a network can be trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+from scipy.sparse import csr_array
+
+from progrec.errors import InputError
+from progrec.learning.vocabulary import Rows, Vocabulary
+
+EventWithWeight = Literal["view", "click", "cart", "purchase"]
+"""An event type that speaks for an item."""
+
+COUNTS: dict[EventWithWeight, str] = {
+    "view": "num_views",
+    "click": "num_clicks",
+    "cart": "num_carts",
+    "purchase": "num_purchases",
+}
+"""Its column in the interaction table."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Distinct (user, item) pairs that speak for the item.
+
+    Attributes:
+        users: (n,) user rows.
+        items: (n,) item rows.
+        weights: (n,) how much each pair counts in the loss, above 0.
+    """
+
+    users: Rows
+    items: Rows
+    weights: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def read_interactions(folder: Path) -> pd.DataFrame:
+    """The daily interaction table: date, user_id, item_id and the counts, in its written order.
+
+    Raises:
+        InputError: the table is not there.
+    """
+    days = [day for day, _ in _days(folder)]
+    if not days:
+        raise InputError(f"{folder} holds no interactions; run the pipeline: `dvc repro`")
+    return pd.concat([read_day(folder, day) for day in days], ignore_index=True)
+
+
+def read_days(folder: Path) -> list[date]:
+    """The days that the interaction table holds, in order."""
+    return [day for day, _ in _days(folder)]
+
+
+def read_day(folder: Path, day: date) -> pd.DataFrame:
+    """One day of the interaction table."""
+    table = pq.read_table(folder / f"date={day}" / "interactions.parquet", partitioning=None)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame.assign(date=day)
+
+
+def _days(folder: Path) -> Iterator[tuple[date, Path]]:
+    for path in sorted(folder.glob("date=*")):
+        yield date.fromisoformat(path.name.removeprefix("date=")), path
+
+
+def pairs(
+    interactions: pd.DataFrame,
+    users: Vocabulary,
+    items: Vocabulary,
+    event_weights: Mapping[EventWithWeight, float],
+) -> Pairs:
+    """The pairs in which a user did something that has a weight.
+
+    A pair weighs as much as the heaviest thing that the user did, however often.
+
+    Args:
+        interactions: rows of the interaction table.
+        users: the users' rows.
+        items: the items' rows.
+        event_weights: event type -> weight; types without one, or with 0, do not count.
+    """
+    weights = np.zeros(len(interactions), np.float32)
+    for event_type, weight in event_weights.items():
+        happened = interactions[COUNTS[event_type]].to_numpy() > 0
+        np.maximum(weights, happened * np.float32(weight), out=weights)
+    kept = interactions.loc[weights > 0]
+    keys = users.rows(kept["user_id"]) * len(items) + items.rows(kept["item_id"])
+    distinct, inverse = np.unique(keys, return_inverse=True)
+    heaviest = np.zeros(len(distinct), np.float32)
+    np.maximum.at(heaviest, inverse, weights[weights > 0])
+    return Pairs(distinct // len(items), distinct % len(items), heaviest)
+
+
+def matrix(users: Rows, items: Rows, shape: tuple[int, int]) -> csr_array:
+    """A sparse 0/1 matrix of pairs; pairs with an unknown side (-1) are left out."""
+    known = (users >= 0) & (items >= 0)
+    keys = np.unique(users[known] * shape[1] + items[known])
+    ones = np.ones(len(keys), np.float32)
+    return csr_array((ones, (keys // shape[1], keys % shape[1])), shape=shape)
+
+
+def bought(interactions: pd.DataFrame, users: Vocabulary, items: Vocabulary) -> csr_array:
+    """(n_users, n_items) 0/1: who bought what."""
+    purchases = interactions.loc[interactions["num_purchases"] > 0]
+    return matrix(
+        users.rows(purchases["user_id"]),
+        items.rows(purchases["item_id"]),
+        (len(users), len(items)),
+    )
+
+
+def purchases(interactions: pd.DataFrame, users: Vocabulary, items: Vocabulary) -> pd.DataFrame:
+    """One row a (user, item) bought: their rows `user` and `item`, and the first `date`."""
+    rows = interactions.loc[interactions["num_purchases"] > 0]
+    frame = pd.DataFrame(
+        {
+            "user": users.rows(rows["user_id"]),
+            "item": items.rows(rows["item_id"]),
+            "date": rows["date"],
+        }
+    )
+    return frame.groupby(["user", "item"])["date"].min().reset_index()

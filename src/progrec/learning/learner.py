@@ -1,0 +1,153 @@
+"""The training loop's body: network, loss and optimizers, as Lightning runs them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from progrec.learning import evaluation, losses
+from progrec.learning.batches import Batch, Batches
+from progrec.learning.bundle import probabilities
+from progrec.learning.config import OptimizerConfig, TrainerConfig
+from progrec.learning.evaluation import Task
+from progrec.learning.ncf import NCF
+from progrec.learning.vocabulary import Rows
+from progrec.tracking import loggable
+
+Curve = list[dict[str, float]]
+"""One row an epoch: `epoch` (from 1), `loss`, and the validation's metrics if it has a task."""
+
+
+@dataclass(frozen=True)
+class NetworkScorer:
+    """A network as evaluation knows it."""
+
+    network: NCF
+
+    def scores(self, users: Rows) -> npt.NDArray[np.float32]:
+        """(b,) user rows -> (b, n_items) purchase probabilities."""
+        return probabilities(self.network, users)
+
+
+class Learner(pl.LightningModule):
+    """Trains a network and, after each epoch, measures it on a ranking task.
+
+    Attributes:
+        curve: the figures of the epochs so far.
+    """
+
+    def __init__(
+        self, network: NCF, optimizer: OptimizerConfig, validation: Task | None = None, k: int = 20
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.optimizer = optimizer
+        self.validation = validation
+        self.k = k
+        self.curve: Curve = []
+        self._losses: list[Tensor] = []
+        # Two optimizers, stepped by hand: only the tables' gradients are sparse.
+        self.automatic_optimization = False
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Sparse Adam for the tables: a step costs what its rows cost. Adam for the layers."""
+        tables = [self.network.users.weight, self.network.items.weight]
+        names = {id(table) for table in tables}
+        layers = [weight for weight in self.network.parameters() if id(weight) not in names]
+        return [
+            torch.optim.SparseAdam(tables, lr=self.optimizer.table_rate),
+            torch.optim.Adam(layers, lr=self.optimizer.layer_rate),
+        ]
+
+    def training_step(self, batch: Batch, _index: int) -> None:
+        """One step on a batch."""
+        liked = self.network(batch.users, batch.liked)
+        others = self.network(batch.users[:, None], batch.others)
+        loss = losses.binary_cross_entropy(liked, others, batch.weights)
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        for optimizer in optimizers:
+            optimizer.step()
+        self._losses.append(loss.detach())
+
+    def on_train_epoch_end(self) -> None:
+        """Writes the epoch's row of the curve, and gives it to logger and callbacks."""
+        figures = {"loss": float(torch.stack(self._losses).mean())}
+        self._losses.clear()
+        if self.validation is not None:
+            self.network.eval()
+            figures |= evaluation.evaluate(NetworkScorer(self.network), self.validation, self.k)
+            self.network.train()
+        self.log_dict({loggable(name): value for name, value in figures.items()})
+        self.curve.append({"epoch": len(self.curve) + 1, **figures})
+
+
+def fit(
+    learner: Learner,
+    batches: Batches,
+    trainer: TrainerConfig,
+    epochs: int,
+    *,
+    callbacks: Sequence[Callback] = (),
+    logger: Logger | None = None,
+    quiet: bool = False,
+) -> None:
+    """Runs a learner over batches for at most so many epochs.
+
+    Args:
+        learner: what learns; its network is left on the CPU, in evaluation mode.
+        batches: one epoch's.
+        trainer: device and threads.
+        epochs: the most passes.
+        callbacks: may stop sooner.
+        logger: gets each epoch's figures.
+        quiet: whether to show no progress bar: the caller has one.
+    """
+    _quieten_lightning()
+    torch.set_num_threads(trainer.threads)
+    pl.Trainer(
+        accelerator=trainer.accelerator,
+        devices=1,
+        max_epochs=epochs,
+        callbacks=list(callbacks),
+        logger=logger or False,
+        deterministic=True,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty() and not quiet,
+        log_every_n_steps=1,
+    ).fit(learner, DataLoader(batches, batch_size=None))
+    learner.network.eval().cpu()
+
+
+def early_stopping(metric: str, patience: int) -> EarlyStopping:
+    """Stops when a metric has not risen for so many epochs."""
+    return EarlyStopping(
+        loggable(metric), mode="max", patience=patience, check_on_train_epoch_end=True
+    )
+
+
+def best_epoch(curve: Curve, metric: str) -> int:
+    """The epoch (from 1) with the highest figure, the first of equals."""
+    return int(np.argmax([row[metric] for row in curve])) + 1
+
+
+def _quieten_lightning() -> None:
+    """Leaves out advice that does not apply: batches come whole, and hardware is a setting."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")

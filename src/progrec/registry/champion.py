@@ -1,0 +1,18 @@
+"""The version that is served."""
+
+from __future__ import annotations
+
+from progrec.learning.bundle import Bundle
+from progrec.settings import RegistrySettings
+from progrec.tracking import Tracking
+
+
+def load(registry: RegistrySettings) -> Bundle | None:
+    """The champion's bundle; None while there is none.
+
+    Raises:
+        BundleError: the champion's files are missing or damaged.
+    """
+    tracking = Tracking(registry)
+    version = tracking.champion()
+    return None if version is None else Bundle.load(tracking.bundle(version))
