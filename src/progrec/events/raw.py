@@ -51,7 +51,7 @@ def write(rows: pd.DataFrame, file: Path, header: Sequence[str]) -> None:
 
 def utc(times: pd.Series[pd.Timestamp]) -> pd.Series[str]:
     """Times (UTC) as the raw form has them, such as 2019-10-01 00:00:00 UTC."""
-    return times.dt.tz_localize(None).map(str) + " UTC"
+    return times.dt.tz_localize(None).map("{} UTC".format)
 
 
 def _move(staging: Path, out: Path) -> None:

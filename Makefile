@@ -1,0 +1,68 @@
+# progrec: `make help` lists what there is.
+
+PYTHON ?= python3
+VENV := .venv
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Nothing that runs here phones home.
+export BENTOML_DO_NOT_TRACK := True
+export DVC_NO_ANALYTICS := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install run ui serve test test-long check format lock
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/installed ## Make .venv and install the locked packages and progrec
+
+run: install ## Make the sample shop if data/ is absent, run the pipeline, show the metrics
+	@test -e data || progrec simulate --out data
+	@dvc repro
+	@progrec report
+	@echo "Next:  make ui     compare the runs in MLflow"
+	@echo "       make serve  serve recommendations on http://127.0.0.1:3000"
+
+ui: install ## Open MLflow's UI on the local store
+	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+serve: install ## Serve the champion with BentoML
+	bentoml serve
+
+test: $(VENV)/installed-test ## Run the tests
+	pytest
+
+test-long: $(VENV)/installed-test ## Run the tests that take minutes, too
+	pytest -m "slow or not slow"
+
+check: $(VENV)/installed-test ## Lint, check types and the direction of imports
+	ruff check
+	ruff format --check
+	mypy
+	lint-imports
+
+format: $(VENV)/installed-test ## Format the code
+	ruff check --fix
+	ruff format
+
+lock: ## Resolve the packages of pyproject.toml afresh into the lock files
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	pip install -q torch==2.13.0
+	pip install -q .
+	pip freeze --exclude progrec | sed 's/+cpu$$//' > requirements.lock
+	pip install -q -c requirements.lock ".[test]"
+	pip freeze --exclude progrec | sed 's/+cpu$$//' | grep -vxFf requirements.lock > requirements-test.lock
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("progrec needs Python 3.11 or newer; name one: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	pip install -r requirements.lock
+	pip install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed requirements-test.lock
+	pip install -r requirements-test.lock
+	@touch $@

@@ -1,0 +1,141 @@
+"""The command line over all rooms."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from progrec.errors import InputError
+
+app = typer.Typer(
+    name="progrec",
+    help="A progressive hybrid recommender for shops.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+imports = typer.Typer(help="Put a real shop's data where the pipeline reads it.")
+app.add_typer(imports, name="import", no_args_is_help=True)
+
+Out = Annotated[Path, typer.Option(help="The folder of raw data.")]
+Add = Annotated[bool, typer.Option("--add", help="Add to a folder that holds other files.")]
+
+
+@app.command()
+def simulate(
+    out: Out = Path("data"),
+    users: Annotated[int, typer.Option(help="Shoppers.")] = 5000,
+    products: Annotated[int, typer.Option(help="Products.")] = 1200,
+    events: Annotated[int, typer.Option(help="Events.")] = 300_000,
+    days: Annotated[int, typer.Option(help="Days of the log.")] = 150,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same bytes.")] = 0,
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])] = datetime(2019, 10, 1),
+) -> None:
+    """Make the sample shop: a believable log in REES46's form, one CSV a month."""
+    from progrec.events import simulate as simulator  # noqa: PLC0415
+
+    simulator.simulate(
+        out,
+        users=users,
+        products=products,
+        events=events,
+        days=days,
+        seed=seed,
+        start=start.date(),
+    )
+    typer.echo(f"{out}: {events:,} events of {users:,} shoppers in {days} days")
+
+
+@imports.command("rees46")
+def import_rees46(
+    files: Annotated[list[Path], typer.Argument(help="Monthly logs, CSV or CSV.gz.")],
+    catalogue: Annotated[Path | None, typer.Option(help="Product table, CSV or Parquet.")] = None,
+    out: Out = Path("data"),
+    add: Add = False,
+) -> None:
+    """Import logs in REES46's form, with six or nine columns."""
+    from progrec.events import rees46  # noqa: PLC0415
+
+    _tell(rees46.import_files(files, out, catalogue=catalogue, add=add), out)
+
+
+@imports.command("online-retail")
+def import_online_retail(
+    file: Annotated[Path, typer.Argument(help="UCI Online Retail, CSV or CSV.gz.")],
+    out: Out = Path("data"),
+    add: Add = False,
+) -> None:
+    """Import UCI Online Retail: invoice lines become purchases, cancellations do not."""
+    from progrec.events import online_retail  # noqa: PLC0415
+
+    _tell(online_retail.import_file(file, out, add=add), out)
+
+
+@imports.command("clickstream")
+def import_clickstream(
+    events: Annotated[Path, typer.Option(help="The day's stream, CSV.")],
+    purchases: Annotated[Path, typer.Option(help="The batch of purchases, CSV.")],
+    history: Annotated[Path, typer.Option(help="Historical purchases, Parquet.")],
+    out: Out = Path("data"),
+    add: Add = False,
+) -> None:
+    """Import the simulated real-time engine's stream, batch and history."""
+    from progrec.events import clickstream  # noqa: PLC0415
+
+    counts = clickstream.import_files(
+        events=events, purchases=purchases, history=history, out=out, add=add
+    )
+    _tell(counts, out)
+
+
+@app.command()
+def recommend(
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    users: Annotated[str, typer.Option(help="A file of user ids, one a line, or: all.")] = "all",
+    k: Annotated[int, typer.Option(min=1, help="Products a user.")] = 20,
+    bundle: Annotated[
+        Path | None, typer.Option(help="A bundle; without it, the registry's champion.")
+    ] = None,
+) -> None:
+    """Recommend to many users at once, without touching any queue.
+
+    With --bundle, what a user had bought when the bundle was made is left out; without it, also
+    what has been bought since, as the service's database knows it.
+    """
+    from progrec.serving import batch  # noqa: PLC0415
+
+    rows = batch.recommend(out, users=users, k=k, bundle=bundle)
+    typer.echo(f"{out}: {rows:,} recommendations")
+
+
+@app.command()
+def report(
+    metrics: Annotated[Path, typer.Option(help="What the evaluate stage wrote.")] = Path(
+        "reports/metrics.json"
+    ),
+) -> None:
+    """Print the metrics table: the model beside its baselines."""
+    from progrec import report as reports  # noqa: PLC0415
+
+    Console().print(reports.table(metrics))
+
+
+def _tell(counts: dict[str, int], out: Path) -> None:
+    for label, count in counts.items():
+        typer.echo(f"{label}: {count:,}")
+    typer.echo(
+        f"\nNext: `dvc add {out}`, set split.cutoff in params.yaml to a day within the log, "
+        "and `dvc repro`."
+    )
+
+
+def main() -> None:
+    """Runs a command; a user's mistake ends in one line and status 1."""
+    try:
+        app()
+    except InputError as error:
+        Console(stderr=True, highlight=False).print(f"error: {error}", style="red", markup=False)
+        raise SystemExit(1) from None
