@@ -1,0 +1,96 @@
+"""A project of one's own: a copy of this one with a tiny shop in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROJECT = (".dvcignore", ".gitignore", "bentofile.yaml", "conf", "dvc.yaml", "params.yaml", "src")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder in which the pipeline runs."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of an activated virtual environment that phones nobody."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        quiet = {"DVC_NO_ANALYTICS": "true", "BENTOML_DO_NOT_TRACK": "True"}
+        return {**os.environ, **quiet, "PATH": path}
+
+    def run(self, command: str) -> str:
+        """Runs a command that has to succeed; what it printed."""
+        done = subprocess.run(
+            shlex.split(command),
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def repro(self, options: str = "") -> list[str]:
+        """Runs the pipeline; the stages that ran, in order."""
+        return re.findall(r"Running stage '([^']+)'", self.run(f"dvc repro {options}"))
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replaces one piece of text in a file."""
+        path = self.folder / file
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Puts data, outputs and reports back as they were when the body is done."""
+        files = [self.folder / "dvc.lock", self.folder / "data.dvc"]
+        files += (self.folder / "reports").iterdir()
+        before = {file: file.read_bytes() for file in files}
+        yield
+        for file, content in before.items():
+            file.write_bytes(content)
+        self.run("dvc checkout --force --quiet")
+
+    def lock(self) -> dict[str, object]:
+        """What DVC knows of the stages."""
+        return yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A tiny shop, imported and run through the whole pipeline once."""
+    folder = tmp_path_factory.mktemp("shop")
+    for name in PROJECT:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name)
+    project = Project(folder)
+    project.run("git init -q")
+    project.run("dvc init -q")
+    sizes = "--users 400 --products 80 --events 12000 --days 45 --seed 1"
+    project.run(f"progrec simulate {sizes}")
+    project.edit("params.yaml", 'cutoff: "2020-02-01"', 'cutoff: "2019-10-29"')
+    project.edit("params.yaml", 'overrides: ""              #', "overrides: trainer=smoke #")
+    project.run("dvc add -q data")
+    project.run("git add --all")
+    project.run("git -c user.name=test -c user.email=test@localhost commit -qm shop")
+    project.repro()
+    return project
