@@ -7,6 +7,12 @@ from progrec.settings import RegistrySettings
 from progrec.tracking import Tracking
 
 
+def digest(registry: RegistrySettings) -> str | None:
+    """Digest of the champion's bundle; None while there is none."""
+    version = Tracking(registry).champion()
+    return None if version is None else version.digest
+
+
 def load(registry: RegistrySettings) -> Bundle | None:
     """The champion's bundle; None while there is none.
 

@@ -1,0 +1,235 @@
+"""What to show a shopper: the queue first, and the ladder of candidates that refills it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from progrec.serving import rules
+from progrec.serving.store import Store
+
+Source = Literal["queue", "model", "category_popular", "popular"]
+"""Where a product comes from: the rungs of the ladder, best first."""
+
+LADDER: tuple[Source, ...] = get_args(Source)
+
+Scores = npt.NDArray[np.floating]
+Objects = npt.NDArray[np.object_]
+
+
+class ScoredCatalogue(Protocol):
+    """What the recommender needs of a bundle: n products, and what each user would buy."""
+
+    @property
+    def digest(self) -> str:
+        """What tells one bundle from another."""
+
+    @property
+    def item_ids(self) -> Objects:
+        """Product ids, shape (n,)."""
+
+    @property
+    def item_row(self) -> Mapping[str, int]:
+        """Each product's place in `item_ids`."""
+
+    @property
+    def popularity(self) -> Scores:
+        """How popular each product is, shape (n,); not negative."""
+
+    @property
+    def category(self) -> Objects:
+        """Each product's category or None, shape (n,)."""
+
+    def knows(self, user_id: str) -> bool:
+        """Whether the model was trained with the user."""
+
+    def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Purchase probabilities of known users, shape (users, n)."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A product that could be shown, and why."""
+
+    product_id: str
+    score: float
+    """The model's purchase probability, or else the product's share of all popularity."""
+    source: Source
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A product that is shown."""
+
+    product_id: str
+    score: float
+    """Of a product from the queue, the sum of its events' weights; else the candidate's score."""
+    source: Source
+    counter: int
+    """How often it has been shown, this time included."""
+
+
+def recommend(
+    store: Store, catalogue: ScoredCatalogue, user_id: str, *, k: int
+) -> list[Recommendation]:
+    """Takes the user's next products from the queue, which is refilled first if it is too small.
+
+    Returns:
+        At most `k` products, none that the user has purchased; fewer when the catalogue has no
+        more.
+    """
+    # Scored before the transaction: it takes long, and the file has one writer at a time.
+    found = _missing(store, catalogue, user_id, k)
+    with store.transaction():
+        pool = store.queue(user_id)
+        taken = _taken(store, user_id, pool)
+        free = [candidate for candidate in found if candidate.product_id not in taken]
+        new = {each.product_id: each for each in free[: rules.shortfall(pool, k, store.settings)]}
+        shown, pool = rules.take(rules.refill(pool, new), k)
+        store.put(user_id, pool)
+    return [_recommendation(entry, new.get(entry.product_id)) for entry in shown]
+
+
+def _missing(store: Store, catalogue: ScoredCatalogue, user_id: str, k: int) -> list[Candidate]:
+    """Candidates for what the user's pool lacks at this moment."""
+    pool = store.queue(user_id)
+    n = rules.shortfall(pool, k, store.settings)
+    if n == 0:
+        return []
+    exclude, touched = _taken(store, user_id, pool), store.touched(user_id)
+    return candidates(catalogue, user_id, n=n, exclude=exclude, touched=touched)
+
+
+def _taken(store: Store, user_id: str, pool: rules.Pool) -> frozenset[str]:
+    """What cannot be added to the user's pool."""
+    return store.purchased(user_id).union(entry.product_id for entry in pool)
+
+
+def strategy(recommendations: Sequence[Recommendation]) -> Source:
+    """The best rung of the ladder that supplied one of the products."""
+    sources = {recommendation.source for recommendation in recommendations}
+    return next((source for source in LADDER if source in sources), LADDER[-1])
+
+
+def candidates(
+    catalogue: ScoredCatalogue,
+    user_id: str,
+    *,
+    n: int,
+    exclude: Collection[str],
+    touched: Sequence[str],
+) -> list[Candidate]:
+    """The best products for a user, down the ladder.
+
+    If the model knows the user, the products of the highest probability; then the most popular in
+    the categories of the products that the user has touched; then the most popular of all.
+
+    Returns:
+        At most `n` products, each once and none of `exclude`; fewer when the catalogue has no more.
+    """
+    probabilities = catalogue.scores([user_id])[0] if catalogue.knows(user_id) else None
+    return _descend(catalogue, _rungs(catalogue, probabilities, touched), n, exclude)
+
+
+def recommend_many(
+    catalogue: ScoredCatalogue,
+    user_ids: Sequence[str],
+    *,
+    k: int,
+    exclude: Mapping[str, Collection[str]],
+    batch_size: int = 256,
+) -> pd.DataFrame:
+    """The `k` best products of many users, without a queue.
+
+    Args:
+        catalogue: the bundle.
+        user_ids: users; the popular products are for those whom the model does not know.
+        k: products a user.
+        exclude: for each user the products not to recommend: those purchased.
+        batch_size: how many users are scored at once.
+
+    Returns:
+        A row a product: user_id, rank (from 1), product_id, score, source. A user has fewer than
+        `k` rows when the catalogue has no more.
+    """
+    rows = [
+        (user_id, rank, candidate.product_id, candidate.score, candidate.source)
+        for start in range(0, len(user_ids), batch_size)
+        for user_id, found in _batch(catalogue, user_ids[start : start + batch_size], k, exclude)
+        for rank, candidate in enumerate(found, start=1)
+    ]
+    return pd.DataFrame(rows, columns=["user_id", "rank", "product_id", "score", "source"]).astype(
+        {"user_id": "str", "rank": int, "product_id": "str", "score": float, "source": "str"}
+    )
+
+
+def _batch(
+    catalogue: ScoredCatalogue,
+    user_ids: Sequence[str],
+    k: int,
+    exclude: Mapping[str, Collection[str]],
+) -> Iterator[tuple[str, list[Candidate]]]:
+    known = [user_id for user_id in user_ids if catalogue.knows(user_id)]
+    probabilities = dict(zip(known, catalogue.scores(known), strict=True)) if known else {}
+    for user_id in user_ids:
+        rungs = _rungs(catalogue, probabilities.get(user_id), touched=())
+        yield user_id, _descend(catalogue, rungs, k, exclude.get(user_id, ()))
+
+
+def _rungs(
+    catalogue: ScoredCatalogue, probabilities: Scores | None, touched: Sequence[str]
+) -> Iterator[tuple[Source, Scores]]:
+    """The ladder below the queue: each rung's score of every product, -inf for one not on it."""
+    if probabilities is not None:
+        yield "model", probabilities
+    share = catalogue.popularity / (catalogue.popularity.sum() or 1.0)
+    rows = [
+        catalogue.item_row[product_id] for product_id in touched if product_id in catalogue.item_row
+    ]
+    categories = set(catalogue.category[rows]) - {None}
+    if categories:
+        on_rung = map(categories.__contains__, catalogue.category)
+        yield "category_popular", np.where(np.fromiter(on_rung, bool, len(share)), share, -np.inf)
+    yield "popular", share
+
+
+def _descend(
+    catalogue: ScoredCatalogue,
+    rungs: Iterator[tuple[Source, Scores]],
+    n: int,
+    exclude: Collection[str],
+) -> list[Candidate]:
+    free = np.ones(len(catalogue.item_ids), dtype=bool)
+    free[[catalogue.item_row[item] for item in exclude if item in catalogue.item_row]] = False
+    found: list[Candidate] = []
+    for source, scores in rungs:
+        rows = _best(np.where(free, scores, -np.inf), n - len(found))
+        free[rows] = False
+        found += [Candidate(catalogue.item_ids[row], float(scores[row]), source) for row in rows]
+        if len(found) == n:
+            break
+    return found
+
+
+def _best(scores: Scores, n: int) -> npt.NDArray[np.intp]:
+    """The rows of the n highest scores, highest first and equal ones by row; never one of -inf."""
+    n = min(n, int(np.count_nonzero(scores > -np.inf)))
+    if n == 0:
+        return np.empty(0, dtype=np.intp)
+    # Not argpartition: which of the equal scores it lets in is not determined.
+    least = np.partition(scores, -n)[-n]
+    above = np.flatnonzero(scores > least)
+    level = np.flatnonzero(scores == least)[: n - len(above)]
+    rows = np.concatenate([above, level])
+    return rows[np.argsort(-scores[rows], kind="stable")]
+
+
+def _recommendation(entry: rules.Entry, fresh: Candidate | None) -> Recommendation:
+    if fresh is None:
+        return Recommendation(entry.product_id, entry.score, "queue", entry.counter)
+    return Recommendation(entry.product_id, fresh.score, fresh.source, entry.counter)

@@ -1,0 +1,56 @@
+"""A shop small enough to know every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from progrec.serving.store import Store
+from progrec.settings import QueueSettings
+
+
+class Shop:
+    """Eight products: four books (b), three cups (c) and one of no category (x).
+
+    All of them ties somewhere: popularity falls b0 = c0 > b1 = c1 > ... > x.
+    """
+
+    digest = "digest-of-the-shop"
+    item_ids = np.array(["b0", "b1", "b2", "b3", "c0", "c1", "c2", "x"], dtype=object)
+    item_row = {item: row for row, item in enumerate(item_ids)}  # noqa: RUF012
+    popularity = np.array([40.0, 30.0, 20.0, 10.0, 40.0, 30.0, 20.0, 10.0])
+    category = np.array([*["book"] * 4, *["cup"] * 3, None], dtype=object)
+    probabilities = {  # noqa: RUF012
+        "ann": [0.1, 0.2, 0.3, 0.4, 0.9, 0.9, 0.9, 0.05],
+        "bob": [0.5] * 8,
+    }
+
+    def knows(self, user_id: str) -> bool:
+        return user_id in self.probabilities
+
+    def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
+        assert user_ids, "asked for nobody's scores"
+        return np.array([self.probabilities[user] for user in user_ids], dtype=np.float32)
+
+
+@pytest.fixture(scope="session")
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture(scope="session")
+def queue_settings() -> QueueSettings:
+    return QueueSettings(
+        weights={"view": 1, "click": 1, "cart": 3, "remove_from_cart": -1}, min_pool=3, refill_to=5
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path, queue_settings: QueueSettings) -> Iterator[Store]:
+    store = Store(tmp_path / "recommendation.db", queue_settings)
+    yield store
+    store.close()

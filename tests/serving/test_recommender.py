@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from progrec.serving.recommender import (
+    Candidate,
+    Recommendation,
+    ScoredCatalogue,
+    candidates,
+    recommend,
+    recommend_many,
+    strategy,
+)
+from progrec.serving.rules import Entry, dumps
+from progrec.serving.store import Event, Store
+from progrec.settings import QueueSettings
+
+NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
+
+ITEMS = ["b0", "b1", "b2", "b3", "c0", "c1", "c2", "x"]
+item_sets = st.sets(st.sampled_from([*ITEMS, "unheard of"]))
+users = st.sampled_from(["ann", "bob", "new"])
+
+
+def names(found: list[Candidate]) -> list[str]:
+    return [candidate.product_id for candidate in found]
+
+
+def sources(found: list[Candidate] | list[Recommendation]) -> list[str]:
+    return [candidate.source for candidate in found]
+
+
+def naive(
+    shop: Any, user: str, n: int, exclude: set[str], touched: set[str]
+) -> list[tuple[str, str]]:
+    """The ladder in the slowest words."""
+    by_popularity = sorted(ITEMS, key=lambda item: -shop.popularity[ITEMS.index(item)])
+    category = dict(zip(ITEMS, shop.category, strict=True))
+    liked = {category.get(item) for item in touched} - {None}
+    ladder = []
+    if user in shop.probabilities:
+        order = sorted(ITEMS, key=lambda item: -shop.probabilities[user][ITEMS.index(item)])
+        ladder += [(item, "model") for item in order]
+    ladder += [(item, "category_popular") for item in by_popularity if category[item] in liked]
+    ladder += [(item, "popular") for item in by_popularity]
+    first = {item: rung for item, rung in reversed(ladder) if item not in exclude}
+    return [(item, rung) for item, rung in ladder if first.get(item) == rung][:n]
+
+
+# Candidates
+
+
+def test_the_model_comes_first_for_whom_it_knows(shop: ScoredCatalogue):
+    found = candidates(shop, "ann", n=4, exclude=(), touched=["b0"])
+    assert names(found) == ["c0", "c1", "c2", "b3"]
+    assert sources(found) == ["model"] * 4
+    assert [candidate.score for candidate in found] == pytest.approx([0.9, 0.9, 0.9, 0.4])
+
+
+def test_a_stranger_gets_what_is_popular(shop: ScoredCatalogue):
+    found = candidates(shop, "new", n=3, exclude=(), touched=())
+    assert found == [
+        Candidate("b0", 0.2, "popular"),
+        Candidate("c0", 0.2, "popular"),
+        Candidate("b1", 0.15, "popular"),
+    ]
+
+
+def test_what_a_stranger_touched_says_which_categories(shop: ScoredCatalogue):
+    found = candidates(shop, "new", n=5, exclude=["c1"], touched=["c2", "x", "unheard of"])
+    assert names(found) == ["c0", "c2", "b0", "b1", "b2"]
+    assert sources(found) == ["category_popular"] * 2 + ["popular"] * 3
+
+
+def test_a_touched_product_without_a_category_leads_nowhere(shop: ScoredCatalogue):
+    assert set(sources(candidates(shop, "new", n=8, exclude=(), touched=["x"]))) == {"popular"}
+
+
+def test_fewer_than_a_broken_rule(shop: ScoredCatalogue):
+    for user in ["ann", "new"]:
+        assert names(candidates(shop, user, n=8, exclude=ITEMS[1:], touched=["b0"])) == ["b0"]
+        assert candidates(shop, user, n=8, exclude=ITEMS, touched=["b0"]) == []
+        assert candidates(shop, user, n=0, exclude=(), touched=["b0"]) == []
+
+
+@given(users, st.integers(0, 10), item_sets, item_sets)
+def test_the_ladder_agrees_with_its_naive_twin(shop, user, n, exclude, touched):
+    found = candidates(shop, user, n=n, exclude=exclude, touched=sorted(touched))
+    assert list(zip(names(found), sources(found), strict=True)) == naive(
+        shop, user, n, exclude, touched
+    )
+
+
+class Many:
+    """A catalogue with many equal scores, which a partial sort could take in any order."""
+
+    digest = "many"
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self.item_ids = np.array([str(row) for row in range(len(scores))], dtype=object)
+        self.item_row = {item: row for row, item in enumerate(self.item_ids)}
+        self.category = np.full(len(scores), None, dtype=object)
+        self.popularity = scores
+
+    def knows(self, user_id: str) -> bool:
+        return False
+
+    def scores(self, user_ids):
+        raise AssertionError("knows nobody")
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 300))
+def test_equal_scores_come_in_the_order_of_the_catalogue(seed: int, n: int):
+    scores = np.random.default_rng(seed).integers(0, 4, size=200).astype(float)
+    found = candidates(Many(scores), "new", n=n, exclude=(), touched=())
+    assert names(found) == [str(row) for row in np.argsort(-scores, kind="stable")[:n]]
+
+
+def test_nothing_has_ever_been_sold():
+    found = candidates(Many(np.zeros(3)), "new", n=2, exclude=(), touched=())
+    assert found == [Candidate("0", 0.0, "popular"), Candidate("1", 0.0, "popular")]
+
+
+# Many users at once
+
+
+@settings(deadline=None)
+@given(
+    st.lists(users, unique=True),
+    st.integers(1, 10),
+    st.dictionaries(users, item_sets),
+    st.integers(1, 4),
+)
+def test_many_users_get_what_each_alone_would_get(shop, user_ids, k, exclude, batch_size):
+    table = recommend_many(shop, user_ids, k=k, exclude=exclude, batch_size=batch_size)
+    expected = [
+        (user, rank, candidate.product_id, candidate.score, candidate.source)
+        for user in user_ids
+        for rank, candidate in enumerate(
+            candidates(shop, user, n=k, exclude=exclude.get(user, ()), touched=()), start=1
+        )
+    ]
+    assert list(table.itertuples(index=False, name=None)) == expected
+
+
+@pytest.mark.parametrize("user_ids", [[], ["ann", "new"]])
+def test_the_table_has_the_same_columns_even_when_empty(shop: ScoredCatalogue, user_ids):
+    table = recommend_many(shop, user_ids, k=2, exclude={})
+    assert {column: str(kind) for column, kind in table.dtypes.items()} == {
+        "user_id": "str",
+        "rank": "int64",
+        "product_id": "str",
+        "score": "float64",
+        "source": "str",
+    }
+    assert len(table) == 2 * len(user_ids)
+
+
+# The queue and the ladder together
+
+
+def test_a_first_visit_fills_the_queue(shop: ScoredCatalogue, store: Store):
+    shown = recommend(store, shop, "ann", k=2)
+    assert shown == [
+        Recommendation("c0", pytest.approx(0.9), "model", 1),
+        Recommendation("c1", pytest.approx(0.9), "model", 1),
+    ]
+    assert store.queue("ann") == (
+        Entry("c2", 0, 0.0),
+        Entry("b3", 0, 0.0),
+        Entry("b2", 0, 0.0),
+        Entry("c0", 1, 0.0),
+        Entry("c1", 1, 0.0),
+    )
+
+
+def test_what_was_shown_least_comes_next(shop: ScoredCatalogue, store: Store):
+    visits = [recommend(store, shop, "ann", k=2) for _ in range(3)]
+    assert [[one.product_id for one in shown] for shown in visits] == [
+        ["c0", "c1"],
+        ["c2", "b3"],
+        ["b2", "c0"],
+    ]
+    assert sources(visits[2]) == ["queue", "queue"]
+    assert [one.counter for one in visits[2]] == [1, 2]
+
+
+def test_what_a_shopper_touched_comes_first(shop: ScoredCatalogue, store: Store):
+    store.record([Event(NOON, "view", "new", "x"), Event(NOON, "cart", "new", "c2")])
+    shown = recommend(store, shop, "new", k=4)
+    assert [(one.product_id, one.score, one.source) for one in shown] == [
+        ("c2", 3.0, "queue"),
+        ("x", 1.0, "queue"),
+        ("c0", pytest.approx(0.2), "category_popular"),
+        ("c1", pytest.approx(0.15), "category_popular"),
+    ]
+    assert strategy(shown) == "queue"
+
+
+def test_a_longer_list_than_the_pool_refills_it(shop: ScoredCatalogue, store: Store):
+    recommend(store, shop, "ann", k=2)
+    store.add_purchases([("ann", "c1", NOON)])
+    shown = recommend(store, shop, "ann", k=7)
+    assert sorted(one.product_id for one in shown) == sorted({*ITEMS} - {"c1"})
+    assert strategy(shown) == "queue"
+    assert sources(shown).count("model") == 3
+
+
+def test_who_has_bought_everything_gets_nothing(shop: ScoredCatalogue, store: Store):
+    store.add_purchases(("ann", item, NOON) for item in ITEMS)
+    assert recommend(store, shop, "ann", k=3) == []
+
+
+def test_what_happens_while_the_model_scores_is_seen(shop: Any, store: Store):
+    class Slow(type(shop)):
+        def scores(self, user_ids):
+            store.add_purchases([("ann", "c0", NOON)])
+            store.record([Event(NOON, "cart", "ann", "c1")])
+            return super().scores(user_ids)
+
+    shown = recommend(store, Slow(), "ann", k=3)
+    assert [(one.product_id, one.source) for one in shown] == [
+        ("c1", "queue"),
+        ("c2", "model"),
+        ("b3", "model"),
+    ]
+
+
+def test_two_visits_at_once_fill_the_queue_once(shop: Any, store: Store):
+    class Slow(type(shop)):
+        def scores(self, user_ids):
+            recommend(store, shop, "ann", k=2)
+            return super().scores(user_ids)
+
+    shown = recommend(store, Slow(), "ann", k=2)
+    assert [one.product_id for one in shown] == ["c2", "b3"]
+    assert len(store.queue("ann")) == store.settings.refill_to
+
+
+def test_visits_in_several_threads_all_count(shop: ScoredCatalogue, store: Store):
+    def visit(_: int) -> None:
+        recommend(store, shop, "ann", k=2)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(visit, range(40)))
+    assert sum(entry.counter for entry in store.queue("ann")) == 80
+
+
+@pytest.mark.parametrize(
+    ("rungs", "best"),
+    [
+        (["popular", "model"], "model"),
+        (["popular", "category_popular"], "category_popular"),
+        (["model", "queue"], "queue"),
+        (["popular"], "popular"),
+        ([], "popular"),
+    ],
+)
+def test_the_best_rung_names_the_strategy(rungs, best):
+    assert strategy([Recommendation("p", 0.0, rung, 1) for rung in rungs]) == best
+
+
+class Visits(RuleBasedStateMachine):
+    """Anything that can happen, beside a model of it in plain Python."""
+
+    people = st.sampled_from(["ann", "new"])
+    items = st.sampled_from([*ITEMS, "unheard of"])
+    kinds = st.sampled_from(["view", "click", "cart", "remove_from_cart", "purchase"])
+
+    def __init__(self, shop: ScoredCatalogue, queue_settings: QueueSettings) -> None:
+        super().__init__()
+        self.shop = shop
+        self.settings = queue_settings
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = Store(Path(self.folder.name) / "recommendation.db", queue_settings)
+        self.pools: dict[str, list[list[Any]]] = defaultdict(list)
+        self.bought: dict[str, set[str]] = defaultdict(set)
+        self.touched: dict[str, set[str]] = defaultdict(set)
+        self.posted: list[Event] = []
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.folder.cleanup()
+
+    def buy(self, user: str, item: str) -> None:
+        self.bought[user].add(item)
+        self.touched[user].add(item)
+        self.pools[user] = [entry for entry in self.pools[user] if entry[0] != item]
+
+    @rule(steps=st.lists(st.tuples(people, items, kinds), max_size=4))
+    def post(self, steps):
+        events = [
+            Event(NOON, kind, user, item, event_id=str(len(self.posted) + place))
+            for place, (user, item, kind) in enumerate(steps)
+        ]
+        assert self.store.record(events) == [True] * len(events)
+        self.posted += events
+        for user, item, kind in steps:
+            self.touched[user].add(item)
+            if kind == "purchase":
+                self.buy(user, item)
+            elif item not in self.bought[user]:
+                weight = self.settings.weights[kind]
+                there = [entry for entry in self.pools[user] if entry[0] == item]
+                for entry in there:
+                    entry[2] += weight
+                if not there and weight > 0:
+                    self.pools[user].append([item, 0, weight])
+
+    @rule()
+    def post_all_again(self):
+        assert not any(self.store.record(self.posted))
+
+    @rule(user=people, bought=st.lists(items, max_size=3))
+    def sync(self, user, bought):
+        new = {*bought} - self.bought[user]
+        assert self.store.add_purchases((user, item, NOON) for item in bought) == len(new)
+        for item in bought:
+            self.buy(user, item)
+
+    @rule(user=people, item=items)
+    def break_in(self, user, item):
+        entries = [entry for entry in self.store.queue(user) if entry.product_id != item]
+        forged = dumps((*entries, Entry(item, 0, 0.0)))
+        with closing(sqlite3.connect(self.store.path, isolation_level=None)) as shell:
+            statement = "INSERT OR REPLACE INTO recommendation_queue VALUES (?, ?)"
+            if item in self.bought[user]:
+                with pytest.raises(sqlite3.IntegrityError):
+                    shell.execute(statement, (user, forged))
+            else:
+                shell.execute(statement, (user, forged))
+                self.pools[user] = [entry for entry in self.pools[user] if entry[0] != item]
+                self.pools[user].append([item, 0, 0.0])
+
+    @rule(user=people, k=st.integers(1, 9))
+    def visit(self, user, k):
+        pool = self.pools[user]
+        if len(pool) < max(self.settings.min_pool, k):
+            room = max(self.settings.refill_to, k) - len(pool)
+            exclude = self.bought[user] | {entry[0] for entry in pool}
+            new = naive(self.shop, user, room, exclude, self.touched[user])
+            pool += [[item, 0, 0.0] for item, _ in new]
+        expected = sorted(pool, key=lambda entry: (entry[1], -entry[2]))[:k]
+        for entry in expected:
+            pool.remove(entry)
+            entry[1] += 1
+            pool.append(entry)
+
+        shown = recommend(self.store, self.shop, user, k=k)
+        assert [[one.product_id, one.counter] for one in shown] == [
+            [item, counter] for item, counter, _ in expected
+        ]
+        assert not self.bought[user] & {one.product_id for one in shown}
+
+    @invariant()
+    def the_queues_agree_and_hold_nothing_purchased(self):
+        for user in ["ann", "new"]:
+            queue = self.store.queue(user)
+            assert [list(entry) for entry in queue] == self.pools[user]
+            assert self.store.purchased(user) == self.bought[user]
+            assert not self.bought[user] & {entry.product_id for entry in queue}
+
+
+def test_whatever_happens_the_rules_hold(shop: ScoredCatalogue, queue_settings: QueueSettings):
+    run_state_machine_as_test(
+        lambda: Visits(shop, queue_settings),
+        settings=settings(max_examples=30, stateful_step_count=20, deadline=None),
+    )

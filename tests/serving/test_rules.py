@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from progrec.errors import InputError
+from progrec.serving import rules
+from progrec.serving.rules import Entry
+from progrec.settings import QueueSettings
+
+POOL = (Entry("p", 0, 1.0), Entry("q", 2, -1.0))
+
+pools = st.lists(
+    st.builds(
+        Entry,
+        st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1),
+        st.integers(0, 3),
+        st.floats(-5, 5),
+    ),
+    unique_by=lambda entry: entry.product_id,
+).map(tuple)
+
+
+def settings(min_pool: int = 6, refill_to: int = 50) -> QueueSettings:
+    return QueueSettings(weights={}, min_pool=min_pool, refill_to=refill_to)
+
+
+def test_an_event_adds_its_weight_where_the_product_stands():
+    assert rules.after_event(POOL, "p", 3.0) == (Entry("p", 0, 4.0), Entry("q", 2, -1.0))
+
+
+def test_an_event_with_a_new_product_adds_it_at_the_end():
+    assert rules.after_event(POOL, "r", 3.0) == (*POOL, Entry("r", 0, 3.0))
+
+
+def test_taking_from_the_cart_lowers_a_product_but_adds_none():
+    assert rules.after_event(POOL, "p", -1.0) == (Entry("p", 0, 0.0), Entry("q", 2, -1.0))
+    assert rules.after_event(POOL, "r", -1.0) == POOL
+
+
+def test_a_worked_example():
+    pool: rules.Pool = ()
+    for product, weight in [("a", 1.0), ("b", 3.0), ("c", 1.0), ("b", -1.0)]:
+        pool = rules.after_event(pool, product, weight)
+    assert pool == (Entry("a", 0, 1.0), Entry("b", 0, 2.0), Entry("c", 0, 1.0))
+
+    shown, pool = rules.take(pool, 2)
+    assert shown == (Entry("b", 1, 2.0), Entry("a", 1, 1.0))
+    assert pool == (Entry("c", 0, 1.0), Entry("b", 1, 2.0), Entry("a", 1, 1.0))
+
+    shown, pool = rules.take(pool, 2)
+    assert shown == (Entry("c", 1, 1.0), Entry("b", 2, 2.0))
+    assert pool == (Entry("a", 1, 1.0), Entry("c", 1, 1.0), Entry("b", 2, 2.0))
+
+
+def test_equals_are_taken_in_the_order_of_the_pool():
+    pool = rules.refill((), ["z", "y", "x"])
+    assert [entry.product_id for entry in rules.take(pool, 2)[0]] == ["z", "y"]
+
+
+def test_a_pool_smaller_than_the_list_is_shown_whole():
+    shown, pool = rules.take(POOL, 10)
+    assert shown == pool == (Entry("p", 1, 1.0), Entry("q", 3, -1.0))
+
+
+@given(pools, st.integers(0, 10))
+def test_taking_moves_and_counts_and_loses_nothing(pool: rules.Pool, k: int):
+    shown, after = rules.take(pool, k)
+    assert len(shown) == min(k, len(pool))
+    assert after[len(after) - len(shown) :] == shown
+    assert {entry.product_id: entry.score for entry in after} == {
+        entry.product_id: entry.score for entry in pool
+    }
+    counters = sum(entry.counter for entry in pool)
+    assert sum(entry.counter for entry in after) == counters + len(shown)
+    waiting = after[: len(after) - len(shown)]
+    assert all(
+        (one.counter - 1, -one.score) <= (other.counter, -other.score)
+        for one in shown
+        for other in waiting
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "k", "expected"),
+    [(0, 1, 50), (5, 1, 45), (6, 1, 0), (6, 6, 0), (6, 7, 44), (60, 70, 10), (50, 50, 0)],
+)
+def test_a_pool_is_refilled_when_it_is_smaller_than_asked_for_or_allowed(size, k, expected):
+    pool = rules.refill((), map(str, range(size)))
+    assert rules.shortfall(pool, k, settings()) == expected
+
+
+def test_a_refill_below_the_smallest_pool_still_reaches_it():
+    assert rules.shortfall((), 1, settings(min_pool=6, refill_to=2)) == 6
+
+
+def test_a_refill_adds_unseen_products_at_the_end():
+    assert rules.refill(POOL, ["r"]) == (*POOL, Entry("r", 0, 0.0))
+
+
+def test_the_stored_form():
+    assert rules.dumps(POOL) == '{"pool":[["p",0,1.0],["q",2,-1.0]]}'
+    assert rules.dumps((Entry('é"\\', 0, 0.0),)) == '{"pool":[["é\\"\\\\",0,0.0]]}'
+    assert rules.dumps(()) == '{"pool":[]}'
+
+
+@given(pools)
+def test_what_is_stored_is_what_is_read(pool: rules.Pool):
+    assert rules.loads(rules.dumps(pool)) == pool
+
+
+def test_an_integer_score_is_read_as_a_number():
+    assert rules.loads('{"pool": [["p", 0, 1]]}') == (Entry("p", 0, 1.0),)
+
+
+NOT_QUEUES = [
+    "",
+    "null",
+    "[]",
+    "{}",
+    '{"pool":{}}',
+    '{"pool":null}',
+    '{"pool":[],"pool":[["p",0,1.0]]}',
+    '{"pool":[],"other":1}',
+    '{"queue":[]}',
+    '{"pool":["abc"]}',
+    '{"pool":[{"a":1,"b":2,"c":3}]}',
+    '{"pool":[[["p",0,1.0]]]}',
+    '{"pool":[["p",0]]}',
+    '{"pool":[["p",0,1.0,1]]}',
+    '{"pool":[[1,0,1.0]]}',
+    '{"pool":[["",0,1.0]]}',
+    '{"pool":[[null,0,1.0]]}',
+    '{"pool":[["p",-1,1.0]]}',
+    '{"pool":[["p",0.0,1.0]]}',
+    '{"pool":[["p",true,1.0]]}',
+    '{"pool":[["p","0",1.0]]}',
+    '{"pool":[["p",0,null]]}',
+    '{"pool":[["p",0,true]]}',
+    '{"pool":[["p",0,NaN]]}',
+    '{"pool":[["p",0,1e999]]}',
+    '{"pool":[["p",0,-Infinity]]}',
+    '{"pool":[["p",0,1.0],["p",0,1.0]]}',
+    '{"pool":[["p",0,1' + "0" * 400 + "]]}",
+]
+
+
+@pytest.mark.parametrize("text", NOT_QUEUES)
+def test_what_is_not_a_queue_is_refused(text: str):
+    with pytest.raises(InputError, match="not a queue"):
+        rules.loads(text)
