@@ -4,11 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-# Nothing that runs here phones home.
-export BENTOML_DO_NOT_TRACK := True
-export DVC_NO_ANALYTICS := true
-export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Nothing that runs here, or in the activated environment, phones home.
+QUIET := BENTOML_DO_NOT_TRACK=True DVC_NO_ANALYTICS=true MLFLOW_DISABLE_TELEMETRY=true
+$(foreach setting,$(QUIET),$(eval export $(setting)))
 
 .DEFAULT_GOAL := help
 .PHONY: help install run ui serve test test-long check format lock
@@ -58,9 +57,10 @@ lock: ## Resolve the packages of pyproject.toml afresh into the lock files
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("progrec needs Python 3.11 or newer; name one: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
-	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	pip install -r requirements.lock
 	pip install --no-deps --no-build-isolation --editable .
+	@grep -q '$(QUIET)' $(VENV)/bin/activate || echo 'export $(QUIET)' >> $(VENV)/bin/activate
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed requirements-test.lock
