@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from operator import itemgetter
 from pathlib import Path
 
 
@@ -18,9 +19,9 @@ def digest(path: Path) -> str:
     """
     if path.is_file():
         return _md5(path)
-    files = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
-    listing = [{"md5": _md5(path / file), "relpath": file.as_posix()} for file in files]
-    listing.sort(key=lambda entry: tuple(entry["relpath"].split("/")))
+    files = (file for file in path.rglob("*") if file.is_file())
+    listing = [{"md5": _md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+    listing.sort(key=itemgetter("relpath"))
     text = json.dumps(listing, sort_keys=True)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
 

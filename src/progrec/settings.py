@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -116,8 +116,12 @@ def load(path: Path = Path("params.yaml")) -> Settings:
         raise SettingsError(
             f"{path} does not exist; run the command in the project's top folder"
         ) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8; save it as UTF-8") from None
     except yaml.YAMLError as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} holds no settings; it has lines such as `key: value`")
     return validate(Settings, content, source=str(path))
 
 
@@ -141,23 +145,32 @@ def validate(group: type[G], content: object, source: str) -> G:
 
 def _problems(group: type[BaseModel], error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            yield f"{key}: unknown key{_nearest(group, problem['loc'])}"
+        *location, last = problem["loc"]
+        if last != "[key]":  # so pydantic marks a dictionary's key that is itself the problem
+            location.append(last)
+        key = ".".join(map(str, location))
+        if problem["type"] == "extra_forbidden" or last == "[key]":
+            yield f"{key}: unknown key{_nearest(group, location)}"
         elif problem["type"] == "missing":
             yield f"{key}: missing"
         else:
             yield f"{key}: {problem['msg']} (it is {problem['input']!r})"
 
 
-def _nearest(group: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """The hint for an unknown key: the likeliest key of the group that it stands in."""
+def _nearest(group: type[BaseModel], location: Sequence[int | str]) -> str:
+    """The hint for an unknown key: the likeliest of the keys that may stand in its place."""
     *parents, key = location
-    known: type[BaseModel] = group
+    known: object = group
     for parent in parents:
-        annotation = known.model_fields[str(parent)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return ""
-        known = annotation
-    near = difflib.get_close_matches(str(key), known.model_fields, n=1, cutoff=0)
+        field = getattr(known, "model_fields", {}).get(parent)
+        known = field.annotation if field else None
+    near = difflib.get_close_matches(str(key), _keys(known), n=1, cutoff=0)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _keys(annotation: object) -> list[str]:
+    """The keys of a group, or of a dictionary that takes only certain ones."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return list(annotation.model_fields)
+    key, *_ = get_args(annotation) or (None,)
+    return list(get_args(key))

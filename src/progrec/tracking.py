@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from progrec.settings import RegistrySettings
 
@@ -77,9 +78,9 @@ class Tracking:
             tags={"git_commit": _git_commit(), **tags, **nesting},
         )
         run = Run(self, entity.info.run_id)
-        for key, value in _flat(params):
-            self.client.log_param(run.id, key, value)
         try:
+            for key, value in _flat(params):
+                self.client.log_param(run.id, key, value)
             yield run
         except BaseException:
             self.client.set_terminated(run.id, "FAILED")
@@ -102,7 +103,7 @@ class Tracking:
         )
         if found:
             return str(found[0].info.run_id)
-        with self.run(experiment, name, params={}, tags={"sweep": name}) as run:
+        with self.run(experiment, f"sweep {name}", params={}, tags={"sweep": name}) as run:
             return run.id
 
     def version(self, digest: str) -> Version | None:
@@ -128,19 +129,28 @@ class Tracking:
         model = self.logged_model(digest)
         if model is None:
             raise LookupError(f"no logged model has the digest {digest}")
-        version = self._mlflow.register_model(
-            f"models:/{model.model_id}", self.registry.model, tags={DIGEST: digest}
+        self._ensure_registered_model()
+        version = self.client.create_model_version(
+            self.registry.model,
+            f"models:/{model.model_id}",
+            run_id=model.source_run_id,
+            tags={DIGEST: digest},
+            model_id=model.model_id,
+        )
+        # What MLflow's UI follows from the logged model to the version.
+        link = [{"name": version.name, "version": version.version}]
+        self.client.set_logged_model_tags(
+            model.model_id, {"mlflow.modelVersions": json.dumps(link)}
         )
         return _version(version)
 
     def logged_model(self, digest: str) -> LoggedModel | None:
-        """The logged model of a bundle, if there is one."""
+        """The logged model of a bundle, if there is one; an upload that broke off is none."""
         found = self.client.search_logged_models(
             [experiment.experiment_id for experiment in self.client.search_experiments()],
             filter_string=f"tags.{DIGEST} = '{digest}'",
-            max_results=1,
         )
-        return found[0] if found else None
+        return next((model for model in found if str(model.status) == "READY"), None)
 
     def champion(self) -> Version | None:
         """The version that is to be served, if there is one."""
@@ -158,20 +168,33 @@ class Tracking:
         self.client.set_registered_model_alias(self.registry.model, CHAMPION, str(version.number))
 
     def bundle(self, version: Version) -> Path:
-        """The folder that holds a version's bundle, fetched if it is far away."""
-        fetched = self._mlflow.artifacts.download_artifacts(
-            f"models:/{self.registry.model}/{version.number}"
-        )
-        (folder,) = (Path(fetched) / "data").iterdir()
-        return folder
+        """The folder that holds a version's bundle, fetched if it is far away.
 
-    @cached_property
+        Raises:
+            LookupError: the store has lost the version's files.
+        """
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        name = f"models:/{self.registry.model}/{version.number}"
+        try:
+            fetched = self._mlflow.artifacts.download_artifacts(name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise LookupError(f"the store has lost the files of {name}") from error
+            raise
+        folders = list(Path(fetched).glob("data/*"))
+        if len(folders) != 1:
+            raise LookupError(f"the store has lost the files of {name}")
+        return folders[0]
+
+    @property
     def _mlflow(self) -> ModuleType:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow  # noqa: PLC0415
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
+        # MLflow knows one store at a time; another Tracking may have named another since.
         mlflow.set_tracking_uri(self.registry.tracking_uri)
         return mlflow
 
@@ -180,6 +203,15 @@ class Tracking:
         """MLflow's own client of the store."""
         client: MlflowClient = self._mlflow.MlflowClient(self.registry.tracking_uri)
         return client
+
+    def _ensure_registered_model(self) -> None:
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            self.client.create_registered_model(self.registry.model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
 
     def _experiment(self, name: str) -> str:
         experiment = self.client.get_experiment_by_name(name)
@@ -259,7 +291,7 @@ def _version(entity: ModelVersion) -> Version:
     return Version(int(entity.version), entity.tags.get(DIGEST, ""))
 
 
-def _flat(nested: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(nested: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in nested.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
@@ -268,7 +300,11 @@ def _flat(nested: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _git_commit() -> str:
-    answer = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() or "unknown"
+    """The commit that the working folder is at; "unknown" outside of git, or without it."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "--verify", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return answer.stdout.strip()

@@ -17,7 +17,7 @@ from progrec.errors import InputError
 CSV = (".csv", ".csv.gz")
 TABLES = (*CSV, ".parquet")
 
-_FLOAT = re.compile(r"\d+(\.0+|(\.\d+)?e\+\d+)", re.IGNORECASE)
+_FLOAT = re.compile(r"\d+(\.0+|(\.\d+)?e\+\d{1,2})", re.IGNORECASE)
 
 
 def check(file: Path, columns: Sequence[str], kinds: tuple[str, ...] = TABLES) -> None:
@@ -80,7 +80,14 @@ def stem(file: Path) -> str:
 
 def ids(texts: pd.Series[str]) -> pd.Series[str]:
     """Undoes what became of whole-number ids in a float column: 17850 for 17850.0."""
-    return texts.map(lambda text: f"{float(text):.0f}" if _FLOAT.fullmatch(text) else text)
+    return texts.map(lambda text: _whole(text) if _FLOAT.fullmatch(text) else text)
+
+
+def _whole(text: str) -> str:
+    if "e" not in text.lower():
+        return text.partition(".")[0]
+    number = float(text)
+    return f"{number:.0f}" if number.is_integer() else text
 
 
 def times(texts: pd.Series[str]) -> pd.Series[pd.Timestamp]:

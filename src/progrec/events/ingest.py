@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -20,18 +23,24 @@ from progrec.settings import IngestSettings
 from progrec.warehouse import quoted
 
 STREAM, BATCH = "stream", "batch"
-EXAMPLES = 5
+EXAMPLES, EXAMPLE_LENGTH = 5, 200
 
 _TYPED = ("event_time", "price")
 
-# Casting to TIMESTAMP drops an offset without a word, so a time that has one goes the long way.
-_TIME = r"""
+_CLOCK = r"\d{4}-\d\d?-\d\d?([ T]\d\d?:\d\d(:\d\d(\.\d+)?)?"
+_OFFSET = r"[+-](0\d|1[0-4])(:?[0-5]\d)?"
+# Cast alone, DuckDB drops an offset or the name of a zone without a word, and knows an `epoch`.
+_TIME = rf"""
     case
-        when regexp_matches(event_time, ':\d\d(\.\d+)? ?[+-]\d\d(:?\d\d)?$')
-            then timezone('UTC', try_cast(event_time as timestamptz))
-        else try_cast(event_time as timestamp)
+        when regexp_full_match(event_time, '{_CLOCK} ?(UTC|Z)?)?') then
+            try_cast(event_time as timestamp)
+        when regexp_full_match(event_time, '{_CLOCK} ?{_OFFSET})') then
+            timezone('UTC', try_cast(regexp_replace(event_time, ' ([+-])', '\1') as timestamptz))
     end
 """
+
+_USABLE = "problem is null and product_id is not null"
+_HIGHEST_PRICE = 1e12  # in any currency; what is above would not fit the features' decimals
 
 
 @dataclass(frozen=True)
@@ -59,22 +68,31 @@ def ingest(data: Path, out: Path, report: Path, config: IngestSettings, cutoff: 
         InputError: a file cannot be read, too many rows are bad, or no event lies before the
             cutoff. The message names file, line and remedy.
     """
-    with warehouse.connect() as connection:
-        sources = _sources(data, config)
-        _stage(connection, sources, config)
-        _order(connection, config)
-        counts = _count(connection)
-        _refuse_too_many_bad(connection, counts, config)
+    sources, products = _sources(data, config), _products(data, config)
+    with (
+        warehouse.connect() as connection,
+        tempfile.TemporaryDirectory(prefix="progrec-") as scratch,
+        atomic.replacing(out / "history") as history,
+        atomic.replacing(out / "delta") as delta,
+        atomic.replacing(out / "quarantine.parquet") as quarantine,
+        atomic.replacing(out / "catalogue.parquet") as catalogue,
+    ):
+        _stage(connection, sources, Path(scratch), config)
+        _stage_catalogue(connection, products)
+        _refuse_too_many_bad(connection, config)
         _refuse_no_history(connection, cutoff)
-        _write_events(connection, out, cutoff)
-        _write_quarantine(connection, out)
-        _write_catalogue(connection, data, out, config)
-        atomic.write_json(report, _report(connection, sources, counts, cutoff))
+        days = _write_events(connection, history, delta, cutoff, config)
+        _write_quarantine(connection, quarantine)
+        n_products = _write_catalogue(connection, catalogue)
+        content = _report(connection, [*sources, *products], days, cutoff, n_products)
+        counts = _count(connection, days)
+    atomic.write_json(report, content)
     return counts
 
 
 def _sources(data: Path, config: IngestSettings) -> list[tuple[str, Source]]:
     """All logs, then all batches: a row's arrival is its file's place here, then its line."""
+    _refuse_unknown_meanings(config)
     required = {
         STREAM: REQUIRED,
         BATCH: tuple(column for column in REQUIRED if column != "event_type"),
@@ -92,24 +110,49 @@ def _sources(data: Path, config: IngestSettings) -> list[tuple[str, Source]]:
     return found
 
 
+def _refuse_unknown_meanings(config: IngestSettings) -> None:
+    for alias, name in config.column_aliases.items():
+        if name not in (*COLUMNS, *CATALOGUE):
+            near = difflib.get_close_matches(name, (*COLUMNS, *CATALOGUE), n=1, cutoff=0)[0]
+            raise InputError(
+                f"params.yaml: ingest.column_aliases.{alias}: {name} is no column of ours; "
+                f"did you mean {near}?"
+            )
+
+
+def _products(data: Path, config: IngestSettings) -> list[tuple[str, Source]]:
+    """The files of the catalogue."""
+    return [
+        (raw.PRODUCTS, source.understand(path, CATALOGUE, ("product_id",), config.column_aliases))
+        for path in source.find(data / raw.PRODUCTS)
+    ]
+
+
 def _stage(
     connection: duckdb.DuckDBPyConnection,
     sources: Sequence[tuple[str, Source]],
+    scratch: Path,
     config: IngestSettings,
 ) -> None:
-    """Reads every row into the table `staged`, with what is wrong with it in field and reason."""
-    texts = ", ".join(f"{column} varchar" for column in COLUMNS if column not in _TYPED)
-    connection.execute(
-        f"""create table staged (
-            source varchar, file varchar, arrival bigint, line bigint, content varchar,
-            field varchar, reason varchar, event_time timestamp, price double, {texts})"""
-    )
+    """Makes the view `staged` of every row, with what is wrong with it in field and reason.
+
+    The rows lie on disk, a folder a day, for no log is too long then: each day is put in order by
+    itself. Rows of a day are never duplicates of another day's.
+    """
     files = progress.steps(list(enumerate(sources)), "reading raw files")
     for number, (kind, file) in files:
-        try:
-            connection.execute(_staged(connection, number, kind, file, config))
-        except duckdb.Error as error:
-            raise InputError(f"{file.path}: cannot be read ({_first_line(error)})") from None
+        with _readable(file):
+            connection.execute(
+                f"copy ({_staged(connection, number, kind, file, config)}) "
+                f"to {quoted(scratch / str(number))} "
+                "(format parquet, compression uncompressed, partition_by (day))"
+            )
+    if not any(scratch.rglob("*.parquet")):
+        raise InputError("the raw files hold no event: there is no row under their headers")
+    connection.execute(
+        f"create view staged as from read_parquet({quoted(scratch / '*' / '*' / '*.parquet')}, "
+        "hive_partitioning = true, hive_types = {day: date})"
+    )
 
 
 def _staged(
@@ -119,10 +162,9 @@ def _staged(
     file: Source,
     config: IngestSettings,
 ) -> str:
-    """SQL that inserts one file's rows, typed and judged."""
+    """SQL of one file's rows, typed and judged."""
     untyped = ", ".join(column for column in COLUMNS if column not in (*_TYPED, "event_type"))
     return f"""
-        insert into staged by name
         with texts as ({source.rows(connection, file, COLUMNS)}),
         typed as (
             select
@@ -149,7 +191,8 @@ def _staged(
             {untyped},
             event_type,
             event_time,
-            price
+            price,
+            case when verdict is null then cast(event_time as date) end as day
         from judged
     """
 
@@ -174,7 +217,7 @@ def _judge(config: IngestSettings) -> str:
         ("time_text is null", "event_time", "'is missing'"),
         ("event_type is null", "event_type", "'is missing'"),
         (f"event_type not in ({known})", "event_type", "'is unknown: ' || event_type"),
-        ("event_time is null", "event_time", "'is not a time: ' || time_text"),
+        ("event_time is null", "event_time", "'is not an ISO time: ' || time_text"),
         (
             f"event_time < {quoted(config.earliest)} or event_time >= {quoted(config.latest)}",
             "event_time",
@@ -182,6 +225,7 @@ def _judge(config: IngestSettings) -> str:
         ),
         ("price is null and price_text is not null", "price", "'is not a number: ' || price_text"),
         ("not isfinite(price)", "price", "'is not finite: ' || price_text"),
+        (f"abs(price) > {_HIGHEST_PRICE}", "price", "'is absurd: ' || price_text"),
     ]
     cases = "\n".join(
         f"when {condition} then {{'field': '{field}', 'reason': {reason}}}"
@@ -190,171 +234,186 @@ def _judge(config: IngestSettings) -> str:
     return f"case {cases} end"
 
 
-def _order(connection: duckdb.DuckDBPyConnection, config: IngestSettings) -> None:
-    """Makes the table `events`: the good rows once each, by time and arrival."""
-    columns = ", ".join(("source", *COLUMNS))
-    good = f"select {columns}, arrival from staged where field is null"
-    if config.drop_duplicates:
-        good = f"""
-            select {columns}, min(arrival) as arrival
-            from staged
-            where field is null
-            group by {columns}
-        """
-    connection.execute(f"create table events as {good} order by event_time, arrival")
-
-
-def _count(connection: duckdb.DuckDBPyConnection) -> Counts:
-    read, quarantined = connection.execute("select count(*), count(field) from staged").fetchall()[
-        0
-    ]
-    kept = connection.execute("select count(*) from events").fetchall()[0][0]
-    return Counts(read, kept, read - quarantined - kept, quarantined)
-
-
-def _refuse_too_many_bad(
-    connection: duckdb.DuckDBPyConnection, counts: Counts, config: IngestSettings
-) -> None:
-    if counts.quarantined <= config.max_bad_fraction * counts.read:
+def _refuse_too_many_bad(connection: duckdb.DuckDBPyConnection, config: IngestSettings) -> None:
+    read, bad = connection.execute("select count(*), count(field) from staged").fetchall()[0]
+    if bad <= config.max_bad_fraction * read:
         return
-    examples = connection.execute(
-        "select file, line, field, reason, content from staged where field is not null "
-        f"order by arrival limit {EXAMPLES}"
-    ).fetchall()
-    shown = "\n".join(
-        f"  {f}, line {n}: {field} {why}: {row}" for f, n, field, why, row in examples
-    )
     raise InputError(
-        f"{counts.quarantined} of {counts.read} rows are bad, more than "
+        f"{bad} of {read} rows are bad, more than "
         f"ingest.max_bad_fraction = {config.max_bad_fraction} allows; mend the files, or raise "
-        f"that setting in params.yaml. The first:\n{shown}"
+        f"that setting in params.yaml. The first:\n{_first_bad(connection)}"
     )
 
 
 def _refuse_no_history(connection: duckdb.DuckDBPyConnection, cutoff: date) -> None:
-    first, last = connection.execute(
-        "select min(event_time), max(event_time) from events"
-    ).fetchall()[0]
+    first, last = connection.execute("select min(day), max(day) from staged").fetchall()[0]
     if first is None:
-        raise InputError("the raw files hold no usable event; see the first rows of the quarantine")
-    if first.date() >= cutoff:
+        raise InputError(
+            f"the raw files hold no usable event; the first rows:\n{_first_bad(connection)}"
+        )
+    if first >= cutoff:
         raise InputError(
             f"no event lies before split.cutoff = {cutoff}: the log runs from {first} to {last}; "
             "set split.cutoff in params.yaml to a day in between"
         )
 
 
-def _write_events(connection: duckdb.DuckDBPyConnection, out: Path, cutoff: date) -> None:
-    days = [
-        row[0]
-        for row in connection.execute(
-            "select distinct cast(event_time as date) as day from events order by day"
-        ).fetchall()
-    ]
+def _first_bad(connection: duckdb.DuckDBPyConnection) -> str:
+    examples = connection.execute(
+        f"select file, line, field, reason, content[:{EXAMPLE_LENGTH}] from staged "
+        f"where field is not null order by arrival limit {EXAMPLES}"
+    ).fetchall()
+    return "\n".join(
+        f"  {file}, line {line}: {field} {reason}: {content}"
+        for file, line, field, reason, content in examples
+    )
+
+
+def _write_events(
+    connection: duckdb.DuckDBPyConnection,
+    history: Path,
+    delta: Path,
+    cutoff: date,
+    config: IngestSettings,
+) -> dict[date, int]:
+    """Writes the good rows, once each unless duplicates stay, by time and arrival.
+
+    Returns:
+        The days and how many events each has.
+    """
+    history.mkdir()
+    delta.mkdir()
+    days = connection.execute(
+        "select distinct day from staged where day is not null order by day"
+    ).fetchall()
     columns = ", ".join((*COLUMNS, "source"))
-    with atomic.replacing(out / "history") as history, atomic.replacing(out / "delta") as delta:
-        history.mkdir()
-        delta.mkdir()
-        for day in progress.steps(days, "writing events"):
-            warehouse.write_parquet(
-                connection,
-                f"""
-                    select {columns}
-                    from events
-                    where event_time >= date '{day}' and event_time < date '{day}' + interval 1 day
-                    order by event_time, arrival
-                """,
-                (history if day < cutoff else delta) / f"date={day}" / "events.parquet",
+    arrival, once = "arrival", ""
+    if config.drop_duplicates:
+        arrival, once = "min(arrival) as arrival", f"group by {columns}"
+    return {
+        day: warehouse.write_parquet(
+            connection,
+            f"""
+                select {columns}
+                from (select {columns}, {arrival} from staged where day = date '{day}' {once})
+                order by event_time, arrival
+            """,
+            (history if day < cutoff else delta) / f"date={day}" / "events.parquet",
+        )
+        for (day,) in progress.steps(days, "writing events")
+    }
+
+
+def _count(connection: duckdb.DuckDBPyConnection, days: Mapping[date, int]) -> Counts:
+    read, bad = connection.execute("select count(*), count(field) from staged").fetchall()[0]
+    kept = sum(days.values())
+    return Counts(read, kept, read - bad - kept, bad)
+
+
+def _write_quarantine(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    warehouse.write_parquet(
+        connection,
+        "select file, line, field, reason, content from staged where field is not null "
+        "order by arrival",
+        path,
+    )
+
+
+def _stage_catalogue(
+    connection: duckdb.DuckDBPyConnection, products: Sequence[tuple[str, Source]]
+) -> None:
+    """Makes the table `products` of every row of the catalogue."""
+    texts = ", ".join(f"{column} varchar" for column in CATALOGUE)
+    connection.execute(
+        f"create table products (number bigint, line bigint, problem varchar, {texts})"
+    )
+    for number, (_, file) in enumerate(products):
+        with _readable(file):
+            connection.execute(
+                f"insert into products by name select {number} as number, * exclude (content) "
+                f"from ({source.rows(connection, file, CATALOGUE)})"
             )
 
 
-def _write_quarantine(connection: duckdb.DuckDBPyConnection, out: Path) -> None:
-    with atomic.replacing(out / "quarantine.parquet") as new:
-        warehouse.write_parquet(
-            connection,
-            "select file, line, field, reason, content from staged where field is not null "
-            "order by arrival",
-            new,
-        )
-
-
-def _write_catalogue(
-    connection: duckdb.DuckDBPyConnection, data: Path, out: Path, config: IngestSettings
-) -> None:
+def _write_catalogue(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     """One row a product: of each column, the value that stands last in the files."""
-    parts = [
-        f"select {number} as number, * from "
-        f"({source.rows(connection, _catalogue_source(path, config), CATALOGUE)})"
-        for number, path in enumerate(source.find(data / raw.PRODUCTS))
-    ]
-    nothing = ", ".join(f"cast(null as varchar) as {column}" for column in CATALOGUE)
-    rows = " union all by name ".join(
-        [*parts, f"select 0 as number, 0 as line, null as problem, {nothing} where false"]
-    )
     attributes = ", ".join(
         f"arg_max({column}, (number, line)) filter ({column} is not null) as {column}"
         for column in CATALOGUE
         if column != "product_id"
     )
-    with atomic.replacing(out / "catalogue.parquet") as new:
-        warehouse.write_parquet(
-            connection,
-            f"""
-                select product_id, {attributes}
-                from ({rows})
-                where problem is null and product_id is not null
-                group by product_id
-                order by product_id
-            """,
-            new,
-        )
+    return warehouse.write_parquet(
+        connection,
+        f"""
+            select product_id, {attributes}
+            from products
+            where {_USABLE}
+            group by product_id
+            order by product_id
+        """,
+        path,
+    )
 
 
-def _catalogue_source(path: Path, config: IngestSettings) -> Source:
-    return source.understand(path, CATALOGUE, ("product_id",), config.column_aliases)
+@contextmanager
+def _readable(file: Source) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        reason = source.damage(file.path) or f"cannot be read ({str(error).splitlines()[0]})"
+        raise InputError(f"{file.path}: {reason}") from None
 
 
 def _report(
     connection: duckdb.DuckDBPyConnection,
     sources: Sequence[tuple[str, Source]],
-    counts: Counts,
+    days: Mapping[date, int],
     cutoff: date,
+    n_products: int,
 ) -> dict[str, object]:
     reasons = connection.execute(
         "select field || ' ' || split_part(reason, ':', 1) as problem, count(*) "
         "from staged where field is not null group by problem order by problem"
     ).fetchall()
-    ignored = {str(file.path): list(file.ignored) for _, file in sources if file.ignored}
+    listed, unusable = connection.execute(
+        f"select count(*), count(*) filter (not ({_USABLE})) from products"
+    ).fetchall()[0]
     return {
         "files": len(sources),
-        "rows": asdict(counts),
+        "rows": asdict(_count(connection, days)),
         "quarantine": dict(reasons),
-        "ignored_columns": ignored,
-        "history": _extent(connection, f"event_time < date '{cutoff}'"),
-        "delta": _extent(connection, f"event_time >= date '{cutoff}'"),
+        "ignored_columns": {
+            str(file.path): list(file.ignored) for _, file in sources if file.ignored
+        },
+        "history": _extent(connection, days, f"day < date '{cutoff}'"),
+        "delta": _extent(connection, days, f"day >= date '{cutoff}'"),
+        "catalogue": {"rows": listed, "unusable": unusable, "products": n_products},
     }
 
 
-def _extent(connection: duckdb.DuckDBPyConnection, where: str) -> Mapping[str, int | str | None]:
-    cursor = connection.execute(
+def _extent(
+    connection: duckdb.DuckDBPyConnection, events: Mapping[date, int], where: str
+) -> Mapping[str, int | str | None]:
+    users, products, days, first, last = connection.execute(
         f"""
             select
-                count(*) as events,
-                count(distinct user_id) as users,
-                count(distinct product_id) as products,
-                count(distinct cast(event_time as date)) as days,
-                cast(min(event_time) as varchar) as first,
-                cast(max(event_time) as varchar) as last
-            from events
+                count(distinct user_id),
+                count(distinct product_id),
+                list(distinct day),
+                cast(min(event_time) as varchar),
+                cast(max(event_time) as varchar)
+            from staged
             where {where}
         """
-    )
-    names = [column[0] for column in cursor.description or ()]
-    return dict(zip(names, cursor.fetchall()[0], strict=True))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+    ).fetchall()[0]
+    return {
+        "events": sum(events[day] for day in days or ()),
+        "users": users,
+        "products": products,
+        "days": len(days or ()),
+        "first": first,
+        "last": last,
+    }
 
 
 def main(

@@ -16,6 +16,8 @@ EVENTS = "events"
 PURCHASES = "purchases"
 PRODUCTS = "products"
 
+_BREAK = r"[\r\n]+"
+
 
 @contextmanager
 def staged(out: Path, *, add: bool = False) -> Iterator[Path]:
@@ -29,9 +31,11 @@ def staged(out: Path, *, add: bool = False) -> Iterator[Path]:
         An empty folder on the same disk to write `events/`, `purchases/` and `products/` into.
 
     Raises:
-        InputError: `out` is not empty and nothing is to be added to it, or holds a file of the
-            same name. Nothing is written then, nor when the body fails.
+        InputError: `out` is a file, is not empty and nothing is to be added to it, or holds a
+            file of the same name. Nothing is written then, nor when the body fails.
     """
+    if out.is_file():
+        raise InputError(f"{out} is a file; name a folder")
     if not add and out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty; remove it, name another folder, or add to it: --add")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -44,9 +48,15 @@ def staged(out: Path, *, add: bool = False) -> Iterator[Path]:
 
 
 def write(rows: pd.DataFrame, file: Path, header: Sequence[str]) -> None:
-    """Writes rows under a header of the raw form; a column that they lack is empty."""
+    """Writes rows under a header of the raw form; a column that they lack is empty.
+
+    A line of a raw file is a row: a line break within a value becomes a space.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    rows.reindex(columns=list(header), fill_value="").to_csv(file, index=False, lineterminator="\n")
+    table = rows.reindex(columns=list(header), fill_value="")
+    broken = [column for column in table if table[column].astype("str").str.contains(_BREAK).any()]
+    table = table.replace(dict.fromkeys(broken, _BREAK), " ", regex=True)
+    table.to_csv(file, index=False, lineterminator="\n")
 
 
 def utc(times: pd.Series[pd.Timestamp]) -> pd.Series[str]:

@@ -5,21 +5,33 @@ from __future__ import annotations
 import csv
 import difflib
 import gzip
+import io
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from progrec.errors import InputError
 from progrec.warehouse import named, quoted
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
+LONGEST_LINE = 2_000_000  # bytes
+
 # A line is a row: what a broken line holds can then be shown, and nothing after it is swallowed.
-# Reading whole lines and splitting them is also faster than a full CSV parser.
-_LINES = r"auto_detect = false, header = false, delim = '\x01', quote = '', escape = ''"
+# Reading whole lines and splitting them is also faster than a full CSV parser. The delimiter is a
+# character that Unicode promises never to use.
+_LINES = (
+    "auto_detect = false, header = false, delim = '\U0010ffff', quote = '', escape = '', "
+    f"hive_partitioning = false, max_line_size = {LONGEST_LINE}"
+)
 _QUOTED_FIELDS = """regexp_extract_all(content || ',', '("(?:[^"]|"")*"|[^",]*),', 1)"""
+_IS_PADDED = """regexp_matches(content, '(^|[,"])[ \t]|[ \t]([,"]|$)')"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,7 @@ def find(folder: Path) -> list[Path]:
     """
     files = sorted(path for path in folder.glob("*") if not path.name.startswith("."))
     for path in files:
-        if not path.name.endswith(SUFFIXES):
+        if not path.is_file() or not path.name.endswith(SUFFIXES):
             raise InputError(f"{path}: cannot be read; use {', '.join(SUFFIXES)} or move it away")
     return files
 
@@ -76,9 +88,11 @@ def understand(
         raise InputError(f"{path}: is empty; export it again or remove it")
     header = _parquet_header(path) if path.suffix == ".parquet" else _csv_header(path)
     known = tuple(known)
+    meanings = {alias.strip().lower(): name for alias, name in aliases.items()}
     columns: dict[str, str] = {}
     for name in header:
-        canonical = aliases.get(name.strip().lower(), name.strip().lower())
+        plain = name.strip().lower()
+        canonical = meanings.get(plain, plain)
         if canonical in columns:
             raise InputError(
                 f"{path}: columns {columns[canonical]!r} and {name!r} both mean {canonical}; "
@@ -93,34 +107,73 @@ def understand(
 
 
 def rows(connection: duckdb.DuckDBPyConnection, source: Source, columns: Iterable[str]) -> str:
-    """SQL of a file's rows.
+    """SQL of a file's rows, to be run before the next file's are asked for.
 
     Its columns: `line` (in the file, counted from 1; in Parquet the row), `content` (the row as it
     stands there), `problem` (why it has no fields, else NULL), and the given canonical columns as
-    trimmed text, NULL where they are empty or absent.
+    trimmed text, NULL where they are empty or absent. A blank line is no row.
     """
     if source.is_parquet:
-        return _parquet_rows(connection, source, columns)
+        return _parquet_rows(source, columns)
+    # Numbering lines while they are read would leave all the work on them to one thread.
+    connection.execute(
+        f"create or replace temp table lines as "
+        f"from read_csv({quoted(source.path)}, {_LINES}, columns = {{content: 'varchar'}})"
+    )
     return _csv_rows(source, columns)
+
+
+def damage(path: Path) -> str | None:
+    """What makes a CSV file unreadable and what to do, found by reading it once more.
+
+    Returns:
+        None if it reads well, or is Parquet: the reader's own error must do then.
+    """
+    if path.suffix == ".parquet":
+        return None
+    number, first = 0, ""
+    try:
+        with _opened(path) as file:
+            for number, line in enumerate(file, 1):
+                line.decode()
+                first = first or _end(line)
+                if _end(line) not in (first, ""):
+                    return (
+                        f"line {number} has {_end(line)} where the lines before have {first}; "
+                        "make all ends of lines alike, such as: tr -d '\\r'"
+                    )
+                if len(line) > LONGEST_LINE:
+                    return f"line {number} is longer than {LONGEST_LINE:,} bytes; take it out"
+    except UnicodeDecodeError:
+        return f"line {number} is not UTF-8; convert the file, such as with iconv"
+    except (OSError, EOFError, zlib.error) as error:
+        return f"line {number + 1} cannot be read ({error}); export the file again"
+    return None
+
+
+def _end(line: bytes) -> str:
+    """What ends a line, or stands in it as if it did."""
+    if line.count(b"\r") != line.endswith(b"\r\n"):
+        return "CR"
+    if line.endswith(b"\r\n"):
+        return "CR LF"
+    return "LF" if line.endswith(b"\n") else ""
 
 
 def _csv_rows(source: Source, columns: Iterable[str]) -> str:
     width = len(source.header)
     fields = ", ".join(_csv_field(source, column) for column in columns)
     return f"""
-        with lines as (
-            select row_number() over () as line, content
-            from read_csv({quoted(source.path)}, {_LINES}, columns = {{content: 'VARCHAR'}})
-        ),
-        split as (
+        with split as (
             select
-                line,
+                rowid + 1 as line,
                 content,
                 contains(content, '"') as is_quoted,
+                {_IS_PADDED} as is_padded,
                 case when is_quoted then {_QUOTED_FIELDS} else string_split(content, ',') end
                     as fields
             from lines
-            where line > 1 and content is not null
+            where rowid > 0 and content is not null
         )
         select
             line,
@@ -142,55 +195,66 @@ def _csv_field(source: Source, column: str) -> str:
     field = f"fields[{source.header.index(source.columns[column]) + 1}]"
     unquoted = f"""replace({field}[2:-2], '""', '"')"""
     value = f"""case when is_quoted and {field}[1] = '"' then {unquoted} else {field} end"""
-    return rf"nullif(trim({value}, e' \t\r'), '') as {column}"
+    # Trimming costs more than all the rest, and few lines need it.
+    trimmed = f"case when is_padded then {_trimmed(value)} else {value} end"
+    return f"nullif({trimmed}, '') as {column}"
 
 
-def _parquet_rows(
-    connection: duckdb.DuckDBPyConnection, source: Source, columns: Iterable[str]
-) -> str:
-    fields = ", ".join(_parquet_field(connection, source, column) for column in columns)
+def _parquet_rows(source: Source, columns: Iterable[str]) -> str:
+    schema = pq.read_schema(source.path)
+    fields = ", ".join(_parquet_field(schema, source, column) for column in columns)
+    whole = ", ".join(f"{named(name)} := {named(name)}" for name in source.header)
     return f"""
         select
             file_row_number + 1 as line,
-            cast(to_json(rows) as varchar) as content,
+            cast(to_json(struct_pack({whole})) as varchar) as content,
             cast(null as varchar) as problem,
             {fields}
-        from read_parquet({quoted(source.path)}, file_row_number = true) as rows
+        from read_parquet(
+            {quoted(source.path)}, file_row_number = true, hive_partitioning = false
+        )
     """
 
 
-def _parquet_field(connection: duckdb.DuckDBPyConnection, source: Source, column: str) -> str:
+def _parquet_field(schema: pa.Schema, source: Source, column: str) -> str:
     if column not in source.columns:
         return f"cast(null as varchar) as {column}"
     name = named(source.columns[column])
-    if _is_fractional(connection, source, source.columns[column]):
-        # An id column with gaps is a float in pandas: 17850.0 is the id 17850.
-        is_whole = f"{name} = floor({name}) and abs({name}) < 1e18"
-        name = f"case when {is_whole} then cast(cast({name} as bigint) as varchar) else {name} end"
-    return f"nullif(trim(cast({name} as varchar)), '') as {column}"
+    value = f"cast({name} as varchar)"
+    if column != "price" and pa.types.is_floating(schema.field(source.columns[column]).type):
+        # An id column with gaps is a float in pandas: 17850.0 is the id 17850, NaN the gap.
+        value = f"""
+            case
+                when isnan({name}) then null
+                when {name} = floor({name}) and abs({name}) < 1e18
+                    then cast(cast({name} as bigint) as varchar)
+                else {value}
+            end
+        """
+    return f"nullif({_trimmed(value)}, '') as {column}"
 
 
-def _is_fractional(connection: duckdb.DuckDBPyConnection, source: Source, name: str) -> bool:
-    types = connection.execute(
-        f"select name, column_type from (describe select * from {quoted(source.path)}) "
-        "as described(name, column_type)"
-    ).fetchall()
-    return {row[0]: row[1] for row in types}[name] in {"DOUBLE", "FLOAT"}
+def _trimmed(text: str) -> str:
+    return rf"trim({text}, e' \t\r\n')"
 
 
 def _csv_header(path: Path) -> tuple[str, ...]:
-    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            return tuple(next(csv.reader(file), ()))
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, csv.Error) as error:
-        raise InputError(f"{path}: is damaged ({error}); export it again") from None
+        with io.TextIOWrapper(_opened(path), encoding="utf-8-sig", newline="") as file:
+            line = file.readline(LONGEST_LINE).rstrip("\r\n")
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: {damage(path) or error}") from None
+    return tuple(next(csv.reader([line], skipinitialspace=True), ()))
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
 
 
 def _parquet_header(path: Path) -> tuple[str, ...]:
     try:
-        return tuple(duckdb.connect().execute("from read_parquet(?)", [str(path)]).df().columns)
-    except duckdb.Error as error:
+        return tuple(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: is damaged ({error}); export it again") from None
 
 
@@ -200,7 +264,7 @@ def _require(
     missing = [name for name in required if name not in found]
     if not missing:
         return
-    if len(missing) == len(required):
+    if not found:
         raise InputError(
             f"{path}: has no header; its first line is {','.join(header)!r}, "
             f"where columns such as {','.join(required)} are expected"

@@ -14,7 +14,6 @@ import typer
 from progrec import atomic, progress, settings, warehouse
 from progrec.errors import reported
 from progrec.settings import SplitSettings
-from progrec.warehouse import quoted
 
 DAILY = "interactions"
 TABLES = ("user_features", "item_features", "targets")
@@ -67,12 +66,11 @@ def _bind(
     target_window: tuple[date, date],
 ) -> None:
     """Gives the relations their inputs: events, catalogue and target_window."""
-    rows = f"from read_parquet({quoted(events / '*' / '*.parquet')})"
-    if not any(events.glob("*/*.parquet")):
-        rows = _NO_EVENTS
+    files = sorted(events.glob("*/*.parquet"))
+    rows = f"from {warehouse.parquet(files)}" if files else _NO_EVENTS
     first, last = target_window
     connection.execute(f"create view events as {rows}")
-    connection.execute(f"create view catalogue as from read_parquet({quoted(catalogue)})")
+    connection.execute(f"create view catalogue as from {warehouse.parquet([catalogue])}")
     connection.execute(
         "create view target_window as "
         f"select date '{first}' as first_day, date '{last}' as last_day"

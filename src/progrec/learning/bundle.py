@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from progrec.learning.config import ModelConfig
 from progrec.learning.dataset import matrix
 from progrec.learning.ncf import NCF
 from progrec.learning.vocabulary import Rows, Vocabulary
+from progrec.settings import Group
 
 WEIGHTS = "model.safetensors"
 NETWORK = "config.json"
@@ -31,14 +33,22 @@ USERS = "users.parquet"
 ITEMS = "items.parquet"
 PURCHASES = "purchases.parquet"
 PROVENANCE = "provenance.json"
+COLUMNS = {
+    USERS: ["user_id"],
+    ITEMS: ["item_id", "purchases", "category", "brand"],
+    PURCHASES: ["user", "item", "date"],
+}
+
+
+G = TypeVar("G", bound=Group)
+T = TypeVar("T")
 
 
 class BundleError(InputError):
     """A folder that is not a usable bundle."""
 
 
-@dataclass(frozen=True)
-class Provenance:
+class Provenance(Group):
     """Where a bundle comes from, as far as the same inputs give the same.
 
     The run and the git commit, which differ from one making to the next, are tags in MLflow on the
@@ -130,21 +140,11 @@ class Bundle:
             new.mkdir()
             save_file(self.network.state_dict(), new / WEIGHTS)
             atomic.write_json(new / NETWORK, self.network.config.model_dump(mode="json"))
-            atomic.write_json(
-                new / PROVENANCE,
-                asdict(self.provenance) | {"watermark": str(self.provenance.watermark)},
-            )
+            atomic.write_json(new / PROVENANCE, self.provenance.model_dump(mode="json"))
             _write(pd.DataFrame({"user_id": self.users.ids}), new / USERS)
             _write(self.items, new / ITEMS)
             _write(self.purchases, new / PURCHASES)
-        return Bundle(
-            self.network,
-            self.users,
-            self.items,
-            self.purchases,
-            self.provenance,
-            content.digest(path),
-        )
+        return replace(self, digest=content.digest(path))
 
     @classmethod
     def load(cls, path: Path) -> Bundle:
@@ -154,24 +154,16 @@ class Bundle:
             BundleError: a file is missing or damaged, or the files do not fit together.
         """
         try:
-            network_config = json.loads((path / NETWORK).read_text(encoding="utf-8"))
-            provenance = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
-            users = Vocabulary(_read(path / USERS)["user_id"].to_numpy(object))
-            items = _read(path / ITEMS)
-            config = settings.validate(ModelConfig, network_config, str(path / NETWORK))
+            provenance = _read_json(Provenance, path / PROVENANCE)
+            config = _read_json(ModelConfig, path / NETWORK)
+            users, items, purchases = (_read(path / name) for name in (USERS, ITEMS, PURCHASES))
+            _check(users, items, purchases)
             network = NCF(len(users), len(items), config)
-            network.load_state_dict(load_file(path / WEIGHTS))
-            watermark = date.fromisoformat(provenance.pop("watermark"))
-            return cls(
-                network.eval(),
-                users,
-                items,
-                _read(path / PURCHASES),
-                Provenance(**provenance, watermark=watermark),
-                content.digest(path),
-            )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            network.load_state_dict(_part(path / WEIGHTS, load_file))
+        except (ValueError, RuntimeError) as error:
             raise BundleError(f"{path} is not a usable bundle: {error}") from error
+        ids = Vocabulary(users["user_id"].to_numpy(object))
+        return cls(network.eval(), ids, items, purchases, provenance, content.digest(path))
 
 
 def probabilities(network: NCF, users: Rows) -> npt.NDArray[np.float32]:
@@ -180,9 +172,38 @@ def probabilities(network: NCF, users: Rows) -> npt.NDArray[np.float32]:
     return np.asarray(network.probabilities(torch.as_tensor(users, device=device)).cpu().numpy())
 
 
+def _part(path: Path, read: Callable[[Path], T]) -> T:
+    """What a reader makes of a file; its errors name the file."""
+    try:
+        return read(path)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def _read_json(group: type[G], path: Path) -> G:
+    values = _part(path, lambda file: json.loads(file.read_text(encoding="utf-8")))
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.name}: it is no JSON object")
+    return settings.validate(group, values, path.name)
+
+
 def _read(path: Path) -> pd.DataFrame:
-    frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    # The columns are the file's: a folder called a=b above it shall not add one.
+    table = _part(path, lambda file: pq.read_table(file, partitioning=None))
+    frame: pd.DataFrame = table.to_pandas()
+    if list(frame) != COLUMNS[path.name]:
+        raise ValueError(f"{path.name} must have the columns {', '.join(COLUMNS[path.name])}")
     return frame
+
+
+def _check(users: pd.DataFrame, items: pd.DataFrame, purchases: pd.DataFrame) -> None:
+    """Raises a ValueError where the tables do not fit together."""
+    for ids in (users["user_id"], items["item_id"]):
+        if ids.isna().any() or ids.duplicated().any():
+            raise ValueError(f"{ids.name} is not there in each row, or not once")
+    for side, table in (("user", users), ("item", items)):
+        if not purchases[side].between(0, len(table) - 1).all():
+            raise ValueError(f"{PURCHASES} names a {side} that has no row in {side}s.parquet")
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
@@ -47,13 +48,29 @@ class Pairs:
         return len(self.users)
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """One file of the features stage.
+
+    Raises:
+        InputError: it is not there, or no Parquet file.
+    """
+    try:
+        # The columns are the file's: a folder called a=b above it shall not add one.
+        frame: pd.DataFrame = pq.read_table(path, partitioning=None).to_pandas()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; run the pipeline: `dvc repro`") from None
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    return frame
+
+
 def read_interactions(folder: Path) -> pd.DataFrame:
     """The daily interaction table: date, user_id, item_id and the counts, in its written order.
 
     Raises:
         InputError: the table is not there.
     """
-    days = [day for day, _ in _days(folder)]
+    days = read_days(folder)
     if not days:
         raise InputError(f"{folder} holds no interactions; run the pipeline: `dvc repro`")
     return pd.concat([read_day(folder, day) for day in days], ignore_index=True)
@@ -61,19 +78,14 @@ def read_interactions(folder: Path) -> pd.DataFrame:
 
 def read_days(folder: Path) -> list[date]:
     """The days that the interaction table holds, in order."""
-    return [day for day, _ in _days(folder)]
+    return sorted(
+        date.fromisoformat(path.name.removeprefix("date=")) for path in folder.glob("date=*")
+    )
 
 
 def read_day(folder: Path, day: date) -> pd.DataFrame:
     """One day of the interaction table."""
-    table = pq.read_table(folder / f"date={day}" / "interactions.parquet", partitioning=None)
-    frame: pd.DataFrame = table.to_pandas()
-    return frame.assign(date=day)
-
-
-def _days(folder: Path) -> Iterator[tuple[date, Path]]:
-    for path in sorted(folder.glob("date=*")):
-        yield date.fromisoformat(path.name.removeprefix("date=")), path
+    return read_table(folder / f"date={day}" / "interactions.parquet").assign(date=day)
 
 
 def pairs(

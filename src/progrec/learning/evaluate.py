@@ -25,7 +25,7 @@ def evaluate(bundle: Bundle, targets: pd.DataFrame, k: int) -> tuple[int, pd.Dat
     Args:
         bundle: the model, and what each user had bought.
         targets: user_id and item_id of what was bought after the bundle's watermark.
-        k: the longest list.
+        k: the longest list; the catalogue's length if that is shorter.
 
     Returns:
         The number of users who have a target, and one row a model and list length: model, k, ndcg,
@@ -62,12 +62,12 @@ def main(
         general = settings.load()
         model = Bundle.load(bundle)
         k = general.evaluate.k
-        n_users, table = evaluate(model, pd.read_parquet(targets), k)
+        n_users, table = evaluate(model, dataset.read_table(targets), k)
         figures = {
             row.model: {
                 f"{name}@{k}": getattr(row, name) for name in evaluation.COLUMNS if name != "k"
             }
-            for row in table[table["k"] == k].itertuples()
+            for row in table[table["k"] == table["k"].max()].itertuples()
         }
         atomic.write_json(metrics, {"users": n_users, **figures})
         with atomic.replacing(curve) as new:

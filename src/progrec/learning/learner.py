@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import warnings
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from progrec.errors import InputError
 from progrec.learning import evaluation, losses
 from progrec.learning.batches import Batch, Batches
 from progrec.learning.bundle import probabilities
@@ -25,6 +27,14 @@ from progrec.learning.evaluation import Task
 from progrec.learning.ncf import NCF
 from progrec.learning.vocabulary import Rows
 from progrec.tracking import loggable
+
+# Lightning's advice that does not apply here.
+NOT_APPLICABLE = (
+    "Your `IterableDataset` has `__len__` defined",  # one process makes the batches,
+    "The 'train_dataloader' does not have many workers",  # which come whole
+    "GPU available but not used",  # the device is a setting
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # between Lightning and PyTorch
+)
 
 Curve = list[dict[str, float]]
 """One row an epoch: `epoch` (from 1), `loss`, and the validation's metrics if it has a task."""
@@ -87,14 +97,22 @@ class Learner(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Writes the epoch's row of the curve, and gives it to logger and callbacks."""
+        epoch = len(self.curve) + 1
         figures = {"loss": float(torch.stack(self._losses).mean())}
         self._losses.clear()
+        if not math.isfinite(figures["loss"]):
+            raise InputError(
+                f"the training diverged in epoch {epoch}: lower optimizer.table_rate or "
+                "optimizer.layer_rate"
+            )
         if self.validation is not None:
             self.network.eval()
             figures |= evaluation.evaluate(NetworkScorer(self.network), self.validation, self.k)
             self.network.train()
-        self.log_dict({loggable(name): value for name, value in figures.items()})
-        self.curve.append({"epoch": len(self.curve) + 1, **figures})
+        # `step` is where Lightning's loggers put the figures; they would count batches else.
+        logged = {loggable(name): value for name, value in figures.items()}
+        self.log_dict(logged | {"step": float(epoch)})
+        self.curve.append({"epoch": epoch, **figures})
 
 
 def fit(
@@ -148,6 +166,6 @@ def best_epoch(curve: Curve, metric: str) -> int:
 
 
 def _quieten_lightning() -> None:
-    """Leaves out advice that does not apply: batches come whole, and hardware is a setting."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    for message in NOT_APPLICABLE:
+        warnings.filterwarnings("ignore", message)

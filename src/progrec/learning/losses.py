@@ -15,7 +15,7 @@ def binary_cross_entropy(positive: Tensor, negative: Tensor, weights: Tensor) ->
         weights: (b,) weight of each liked pair and of its negatives together.
 
     Returns:
-        The mean over all b (1 + n) terms, each times its pair's weight.
+        The mean over all b (1 + n) terms, weighted by their pairs' weights.
     """
     likes = functional.softplus(-positive)
     dislikes = functional.softplus(negative).sum(dim=1)

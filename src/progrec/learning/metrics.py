@@ -19,7 +19,12 @@ def top(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
 
     Returns:
         (b, min(k, n)) item rows, best first, ties by item row; -1 where a row has no more items.
+
+    Raises:
+        ValueError: a score is NaN, and so neither better nor worse than another.
     """
+    if np.isnan(scores).any():
+        raise ValueError("a score is NaN: the network that gave it is broken")
     k = min(k, scores.shape[1])
     best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     threshold = np.take_along_axis(scores, best, axis=1).min(axis=1, keepdims=True)
@@ -74,7 +79,7 @@ def recall(hit: Hits, n_targets: npt.NDArray[np.int64]) -> Floats:
 
 def hit_rate(hit: Hits) -> Floats:
     """Whether the list holds any target: (b,) of 0 or 1."""
-    return hit.any(axis=1).astype(np.float64)
+    return np.asarray(hit.any(axis=1), np.float64)
 
 
 def coverage(ranked: npt.NDArray[np.int64], n_items: int) -> float:

@@ -8,21 +8,18 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-import hydra
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from progrec import atomic, content, settings
-from progrec.errors import reported
+from progrec.errors import InputError, reported
 from progrec.learning import config as configs
 from progrec.learning import dataset, learner, pyfunc
 from progrec.learning.batches import Batches
 from progrec.learning.bundle import Bundle, Provenance
-from progrec.learning.config import TrainConfig
+from progrec.learning.config import Job, TrainConfig
 from progrec.learning.evaluation import Task
 from progrec.learning.learner import Curve, Learner
 from progrec.learning.ncf import NCF
@@ -53,7 +50,7 @@ class History:
     def read(cls, folder: Path) -> History:
         """Reads what the features stage wrote."""
         interactions = dataset.read_interactions(folder / "interactions")
-        return cls._of(interactions, pd.read_parquet(folder / "item_features.parquet"))
+        return cls._of(interactions, dataset.read_table(folder / "item_features.parquet"))
 
     def before(self, day: date) -> History:
         """What was known before a day."""
@@ -81,14 +78,23 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> tuple[
         run: gets the figures of each epoch.
 
     Returns:
-        The bundle, and the curve that decided for how long it was trained.
+        The bundle, and the curve that decided for how long it was trained; without anything to
+        validate on, the curve of its own training, which has the loss only.
+
+    Raises:
+        InputError: there is nothing to learn from, or the training diverged.
     """
     pl.seed_everything(config.seed, verbose=False)
     history = History.read(config.data)
+    batches = _batches(history, config)
+    if len(batches) == 0:
+        raise InputError(f"{config.data} holds no event that conf/loss gives a weight")
     curve = _search(history, config, split, k, run)
     epochs = learner.best_epoch(curve, f"ndcg@{k}") if curve else config.trainer.max_epochs
     final = Learner(_network(history, config), config.optimizer)
-    learner.fit(final, _batches(history, config), config.trainer, epochs)
+    logger = None if curve else run.logger()
+    learner.fit(final, batches, config.trainer, epochs, logger=logger)
+    run.log_metrics({"epochs": epochs})
     bundle = _bundle(final.network, history, config, split).save(config.out)
     _write_curve(curve or final.curve, config.curve)
     return bundle, curve or final.curve
@@ -97,19 +103,20 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> tuple[
 def _search(history: History, config: TrainConfig, split: SplitSettings, k: int, run: Run) -> Curve:
     """Trains on all but the end of history, measured on what was bought there; the curve.
 
-    It is empty when nobody known before bought anything new there.
+    It is empty when nobody known before bought anything new there, or nothing went before.
     """
     past = history.before(split.cutoff - timedelta(split.validation_days))
     task = Task.of(
         dataset.bought(past.interactions, past.users, past.items),
         dataset.bought(history.interactions, past.users, past.items),
     )
-    if len(task) == 0:
+    batches = _batches(past, config)
+    if len(task) == 0 or len(batches) == 0:
         return []
     student = Learner(_network(past, config), config.optimizer, task, k)
     learner.fit(
         student,
-        _batches(past, config),
+        batches,
         config.trainer,
         config.trainer.max_epochs,
         callbacks=[learner.early_stopping(f"ndcg@{k}", config.trainer.patience)],
@@ -163,38 +170,24 @@ def _write_curve(curve: Curve, path: Path) -> None:
         writer.writerows(curve)
 
 
-def _placed(config: TrainConfig, folder: Path | None) -> TrainConfig:
-    """The configuration with its outputs in a sweep job's folder, if it is one's."""
-    if folder is None:
-        return config
-    outputs = {"out": folder / config.out.name, "curve": folder / config.curve.name}
-    return config.model_copy(update=outputs)
-
-
-@hydra.main(version_base="1.3", config_path="../../../conf", config_name="train")
-def main(composed: DictConfig) -> float:
+def _run(composed: DictConfig) -> float:
     """Trains the model that conf/ describes; returns its best validation figure, for sweepers."""
     with reported():
         config = configs.train_config(composed)
+        job = Job.current()
+        config = job.placed(config)
         general = settings.load()
-    job = HydraConfig.get()
-    tracking = Tracking(general.registry)
-    is_sweep = job.mode is RunMode.MULTIRUN
-    parent = tracking.sweep(EXPERIMENT, Path(job.sweep.dir).name) if is_sweep else None
-    config = _placed(config, Path(job.runtime.output_dir) if is_sweep else None)
-    with (
-        reported(),
-        tracking.run(
+        tracking = Tracking(general.registry)
+        with tracking.run(
             EXPERIMENT,
-            name=job.job.override_dirname or "defaults",
+            name=job.overrides or "defaults",
             params=config.model_dump(mode="json"),
             tags={},
-            parent=parent,
-        ) as run,
-    ):
-        bundle, curve = train(config, general.split, general.evaluate.k, run)
-        run.log_dataset("history", config.data, bundle.provenance.data_digest)
-        pyfunc.log(run, bundle, config.out)
+            parent=tracking.sweep(EXPERIMENT, job.sweep) if job.sweep else None,
+        ) as run:
+            bundle, curve = train(config, general.split, general.evaluate.k, run)
+            run.log_dataset("history", config.data, bundle.provenance.data_digest)
+            pyfunc.log(run, bundle, config.out)
     best = max(row.get(f"ndcg@{general.evaluate.k}", -row["loss"]) for row in curve)
     sys.stdout.write(f"train: {len(bundle.users):,} users, {len(bundle.items):,} items, ")
     sys.stdout.write(f"{len(curve)} epochs tried; bundle {bundle.digest}\n")
@@ -202,4 +195,4 @@ def main(composed: DictConfig) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    configs.composed("train", _run)

@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from datetime import date
 
-import hydra
 import pandas as pd
 import pytorch_lightning as pl
 from omegaconf import DictConfig
@@ -17,7 +16,7 @@ from progrec.learning import config as configs
 from progrec.learning import dataset, learner, pyfunc
 from progrec.learning.batches import Batches
 from progrec.learning.bundle import Bundle, Provenance
-from progrec.learning.config import UpdateConfig
+from progrec.learning.config import Job, UpdateConfig
 from progrec.learning.learner import Learner
 from progrec.learning.ncf import NCF
 from progrec.learning.vocabulary import Vocabulary
@@ -31,17 +30,21 @@ def update(config: UpdateConfig, run: Run) -> Bundle:
 
     Args:
         config: the resolved configuration.
-        run: gets each day's loss.
+        run: gets each day's loss, and how many users are known after it.
+
+    Raises:
+        InputError: the parent is no bundle, or a table of the deltas is not there.
     """
     parent = Bundle.load(config.parent)
     bundle = parent
-    item_features = pd.read_parquet(config.data / "item_features.parquet")
+    item_features = dataset.read_table(config.data / "item_features.parquet")
     days = dataset.read_days(config.data / "interactions")
     for number, day in enumerate(progress.steps(days, "learning the deltas")):
         interactions = dataset.read_day(config.data / "interactions", day)
         pl.seed_everything(config.seed + number, verbose=False)
         bundle, loss = learn(bundle, interactions, item_features, config)
-        run.log_metrics({"loss": loss, "users": len(bundle.users)}, step=number)
+        figures = {"users": float(len(bundle.users))}
+        run.log_metrics(figures if loss is None else figures | {"loss": loss}, step=number)
     if days:
         bundle = replace(bundle, provenance=_provenance(parent, config, days[-1]))
     return bundle.save(config.out)
@@ -49,7 +52,7 @@ def update(config: UpdateConfig, run: Run) -> Bundle:
 
 def learn(
     bundle: Bundle, interactions: pd.DataFrame, item_features: pd.DataFrame, config: UpdateConfig
-) -> tuple[Bundle, float]:
+) -> tuple[Bundle, float | None]:
     """One day's step: rows for whom and what is new, then a few passes over the day.
 
     Args:
@@ -59,7 +62,7 @@ def learn(
         config: the resolved configuration.
 
     Returns:
-        The bundle, unsaved, and the last pass's loss.
+        The bundle, unsaved, and the last pass's loss; None if nothing in the day has a weight.
     """
     users = bundle.users.grown(interactions["user_id"])
     items = _grown_items(bundle, interactions, item_features)
@@ -92,10 +95,10 @@ def _fine_tune(
     users: Vocabulary,
     items: Vocabulary,
     config: UpdateConfig,
-) -> float:
+) -> float | None:
     pairs = dataset.pairs(interactions, users, items, config.loss.event_weights)
     if len(pairs) == 0:
-        return 0.0
+        return None
     student = Learner(network, config.optimizer)
     batches = Batches(
         pairs,
@@ -117,18 +120,25 @@ def _provenance(parent: Bundle, config: UpdateConfig, watermark: date) -> Proven
     )
 
 
-@hydra.main(version_base="1.3", config_path="../../../conf", config_name="update")
-def main(composed: DictConfig) -> None:
+def _run(composed: DictConfig) -> None:
     """Updates the bundle as conf/update.yaml says."""
     with reported():
         config = configs.update_config(composed)
+        job = Job.current()
+        config = job.placed(config)
         tracking = Tracking(settings.load().registry)
         with tracking.run(
-            EXPERIMENT, name="chain", params=config.model_dump(mode="json"), tags={}
+            EXPERIMENT,
+            name=job.overrides or "defaults",
+            params=config.model_dump(mode="json"),
+            tags={},
+            parent=tracking.sweep(EXPERIMENT, job.sweep) if job.sweep else None,
         ) as run:
             bundle = update(config, run)
-            run.log_dataset("deltas", config.data, bundle.provenance.data_digest)
-            pyfunc.log(run, bundle, config.out)
+            run.log_dataset("deltas", config.data, content.digest(config.data))
+            if bundle.digest != content.digest(config.parent):
+                # Else it is its parent still, whose maker is another run.
+                pyfunc.log(run, bundle, config.out)
     sys.stdout.write(
         f"update: {len(bundle.users):,} users, {len(bundle.items):,} items, learned up to "
         f"{bundle.provenance.watermark}; bundle {bundle.digest}\n"
@@ -136,4 +146,4 @@ def main(composed: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    configs.composed("update", _run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from progrec.learning.bundle import Bundle
+from progrec.learning.bundle import Bundle, BundleError
 from progrec.settings import RegistrySettings
 from progrec.tracking import Tracking
 
@@ -21,4 +21,9 @@ def load(registry: RegistrySettings) -> Bundle | None:
     """
     tracking = Tracking(registry)
     version = tracking.champion()
-    return None if version is None else Bundle.load(tracking.bundle(version))
+    if version is None:
+        return None
+    try:
+        return Bundle.load(tracking.bundle(version))
+    except LookupError as error:
+        raise BundleError(str(error)) from error

@@ -4,7 +4,7 @@ with totals as (
     select
         item_id,
         sum(num_purchases) as total_sales,
-        sum(cast(total_spent as decimal(18, 4))) as revenue,
+        sum(cast(total_spent as decimal(38, 4))) as revenue,
         sum(num_views) as views,
         sum(num_carts) as carts
     from interactions

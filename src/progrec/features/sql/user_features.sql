@@ -4,7 +4,7 @@ with totals as (
     select
         user_id,
         sum(num_purchases) as total_purchases,
-        sum(cast(total_spent as decimal(18, 4))) as total_spent,
+        sum(cast(total_spent as decimal(38, 4))) as total_spent,
         sum(num_views) as views,
         sum(num_clicks) as clicks,
         sum(num_carts) as carts,

@@ -1,0 +1,317 @@
+"""Shops small enough to know every answer."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from pytorch_lightning.loggers.logger import DummyLogger
+
+from progrec.learning import config as configs
+from progrec.learning.bundle import Bundle, Provenance
+from progrec.learning.config import ModelConfig, TrainConfig, UpdateConfig
+from progrec.learning.ncf import NCF
+from progrec.learning.vocabulary import Vocabulary
+from progrec.settings import SplitSettings
+
+ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
+
+COUNTS = {
+    "view": "num_views",
+    "click": "num_clicks",
+    "cart": "num_carts",
+    "remove_from_cart": "num_removes",
+    "purchase": "num_purchases",
+}
+
+Event = tuple[str, str, str, str]
+"""Day, user, item and event type."""
+
+
+class Recorder:
+    """A run that remembers what it is told: each epoch's figures, and the others."""
+
+    def __init__(self) -> None:
+        self.epochs: list[tuple[int | None, dict[str, float]]] = []
+        self.figures: list[tuple[int, dict[str, float]]] = []
+
+    def logger(self) -> DummyLogger:
+        return _Epochs(self)
+
+    def log_metrics(self, metrics: dict[str, float], step: int = 0) -> None:
+        self.figures.append((step, dict(metrics)))
+
+
+class _Epochs(DummyLogger):
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.recorder.epochs.append((step, dict(metrics)))
+
+
+class Checkerboard:
+    """Two kinds of shoppers and two kinds of products; nobody looks at the other kind.
+
+    Each shopper buys four of their kind's six products early, a fifth on the first day of
+    history's last week, and never the sixth, which others of the kind have bought.
+    """
+
+    users = tuple(f"u{number:02}" for number in range(24))
+    items = tuple(f"p{number:02}" for number in range(12))
+    split = SplitSettings(cutoff=date(2020, 2, 1), validation_days=7, horizon_days=7)
+
+    def own(self, user: str) -> list[str]:
+        """The products of a shopper's kind, in the order in which they buy them."""
+        number = int(user[1:])
+        items = [item for item in self.items if int(item[1:]) % 2 == number % 2]
+        start = (number // 2) % len(items)
+        return items[start:] + items[:start]
+
+    def others(self, user: str) -> list[str]:
+        """The products of the other kind."""
+        return [item for item in self.items if item not in self.own(user)]
+
+    @property
+    def events(self) -> list[Event]:
+        """History."""
+        days = ("2020-01-03", "2020-01-06", "2020-01-09", "2020-01-12", "2020-01-25")
+        return [
+            (day, user, item, "purchase")
+            for user in self.users
+            for day, item in zip(days, self.own(user), strict=False)
+        ]
+
+
+def interactions_of(events: Sequence[Event]) -> pd.DataFrame:
+    counts = Counter(events)
+    keys = sorted({event[:3] for event in events})
+    frame = pd.DataFrame(keys, columns=["date", "user_id", "item_id"], dtype=object)
+    for event_type, column in COUNTS.items():
+        frame[column] = np.array([counts[*key, event_type] for key in keys], np.int64)
+    frame["date"] = [date.fromisoformat(day) for day, _, _ in keys]
+    return frame
+
+
+def tables_of(folder: Path, events: Sequence[Event]) -> Path:
+    frame = interactions_of(events)
+    (folder / "interactions").mkdir(parents=True)
+    for day, rows in frame.groupby("date"):
+        path = folder / "interactions" / f"date={day}"
+        path.mkdir()
+        rows.drop(columns="date").to_parquet(path / "interactions.parquet", index=False)
+    items = sorted(set(frame["item_id"]))
+    sales = frame.groupby("item_id")["num_purchases"].sum()
+    pd.DataFrame(
+        {
+            "item_id": pd.Series(items, dtype=object),
+            "total_sales": np.array([sales[item] for item in items], np.int64),
+            "category": pd.Series([f"kind {int(item[1:]) % 2}" for item in items], dtype=object),
+            "brand": pd.Series([None] * len(items), dtype=object),
+        }
+    ).to_parquet(folder / "item_features.parquet", index=False)
+    return folder
+
+
+@pytest.fixture
+def interactions() -> Callable[[Sequence[Event]], pd.DataFrame]:
+    """Events -> the interaction table."""
+    return interactions_of
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Callable[..., Path]:
+    """Events -> the folder that the features stage makes of them."""
+
+    def write(events: Sequence[Event], name: str = "features") -> Path:
+        return tables_of(tmp_path / name, events)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def checkerboard() -> Checkerboard:
+    return Checkerboard()
+
+
+@pytest.fixture(scope="session")
+def checkerboard_tables(
+    checkerboard: Checkerboard, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The checkerboard's history, as the features stage writes it."""
+    return tables_of(tmp_path_factory.mktemp("checkerboard") / "history", checkerboard.events)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with the project's settings and a checkerboard's tables, to run commands in."""
+
+    folder: Path
+
+    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a module as the pipeline does; it has to succeed."""
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's client of the folder's store."""
+        from mlflow import MlflowClient
+
+        return MlflowClient(f"sqlite:///{self.folder / 'mlflow.db'}")
+
+    def runs(self, experiment: str, where: str = "") -> list[MlflowRun]:
+        """The runs of an experiment, the newest first."""
+        found = self.client.get_experiment_by_name(experiment)
+        return list(self.client.search_runs([found.experiment_id], where))
+
+
+def project_in(folder: Path, history: Sequence[Event], delta: Sequence[Event]) -> Project:
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
+    tables_of(folder / "artifacts/features/history", history)
+    tables_of(folder / "artifacts/features/delta", delta)
+    bought = {event[1:3] for event in delta if event[3] == "purchase"}
+    targets = pd.DataFrame(sorted(bought), columns=["user_id", "item_id"])
+    targets.to_parquet(folder / "artifacts/features/delta/targets.parquet", index=False)
+    return Project(folder)
+
+
+SMALL = ("trainer=smoke", "trainer.threads=1", "model.factors=4", "model.layers=[4,3]")
+
+
+@pytest.fixture(scope="session")
+def project(checkerboard: Checkerboard, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose users buy the sixth product of their kind after the cutoff."""
+    delta = [
+        (f"2020-02-0{1 + number % 2}", user, checkerboard.own(user)[5], "purchase")
+        for number, user in enumerate(checkerboard.users)
+    ]
+    return project_in(tmp_path_factory.mktemp("project"), checkerboard.events, delta)
+
+
+@pytest.fixture(scope="session")
+def trained(project: Project) -> subprocess.CompletedProcess[str]:
+    """What the train stage printed in the project."""
+    return project.run("progrec.learning.train", *SMALL)
+
+
+@pytest.fixture(scope="session")
+def updated(
+    project: Project, trained: subprocess.CompletedProcess[str]
+) -> subprocess.CompletedProcess[str]:
+    """What the update stage printed in the project."""
+    return project.run("progrec.learning.update", "trainer.threads=1", "update.epochs=1")
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture(scope="session")
+def composed() -> Callable[..., DictConfig]:
+    """Name and overrides -> what Hydra composes from the project's own conf/."""
+
+    def compose_real(name: str, *overrides: str) -> DictConfig:
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return compose(name, overrides=list(overrides))
+
+    return compose_real
+
+
+@pytest.fixture
+def train_config(composed: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., TrainConfig]:
+    """Tables and overrides -> the project's configuration, shrunk for a shop of a dozen items."""
+
+    def shrunk(data: Path, *overrides: str) -> TrainConfig:
+        return configs.train_config(
+            composed(
+                "train",
+                f"data={data}",
+                f"out={tmp_path / 'model'}",
+                f"curve={tmp_path / 'training.csv'}",
+                "trainer.threads=1",
+                "optimizer.batch_size=32",
+                *overrides,
+            )
+        )
+
+    return shrunk
+
+
+@pytest.fixture
+def update_config(
+    composed: Callable[..., DictConfig], tmp_path: Path
+) -> Callable[..., UpdateConfig]:
+    """Tables, parent and overrides -> the project's configuration of the update."""
+
+    def shrunk(data: Path, parent: Path, *overrides: str) -> UpdateConfig:
+        return configs.update_config(
+            composed(
+                "update",
+                f"data={data}",
+                f"parent={parent}",
+                f"out={tmp_path / 'updated'}",
+                "trainer.threads=1",
+                *overrides,
+            )
+        )
+
+    return shrunk
+
+
+@pytest.fixture
+def bundle() -> Bundle:
+    """Three users and four items that no training has touched, not saved yet."""
+    torch.manual_seed(7)
+    network = NCF(3, 4, ModelConfig(towers=("gmf", "mlp"), factors=4, layers=(4, 3)))
+    return Bundle(
+        network.eval(),
+        Vocabulary(np.array(["ann", "bob", "cem"], dtype=object)),
+        pd.DataFrame(
+            {
+                "item_id": ["p00", "p01", "p02", "p03"],
+                "purchases": np.array([2, 1, 0, 0], np.int64),
+                "category": ["kind 0", "kind 1", "kind 0", None],
+                "brand": pd.Series([None] * 4, dtype=object),
+            }
+        ),
+        pd.DataFrame(
+            {
+                "user": np.array([0, 0, 1], np.int64),
+                "item": np.array([0, 1, 0], np.int64),
+                "date": [date(2020, 1, 5), date(2020, 1, 6), date(2020, 1, 7)],
+            }
+        ),
+        Provenance(
+            data_digest="0" * 32 + ".dir",
+            config_digest="1" * 64,
+            parent_digest=None,
+            watermark=date(2020, 1, 31),
+        ),
+    )

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from progrec.learning import config as configs
+from progrec.learning import train, update
+from progrec.learning.config import Job, ModelConfig
+from progrec.settings import SettingsError
+
+ROOT = Path(__file__).parents[2]
+
+Composed = Callable[..., DictConfig]
+Command = Callable[..., str]
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """A stage's arguments -> what it complains of, in a folder with a copy of conf/."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+
+    def complain(stage: str, *arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", [stage, *arguments])
+        task = {"train": train._run, "update": update._run}[stage]
+        with pytest.raises(SystemExit) as end:
+            configs.composed(stage, task)
+        captured = capsys.readouterr()
+        assert end.value.code == 1
+        assert captured.out == ""
+        assert "Traceback" not in captured.err
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["conf", "params.yaml"]
+        return captured.err
+
+    return complain
+
+
+def edit(file: str, old: str, new: str) -> None:
+    path = Path("conf") / file
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_the_projects_own_settings_are_the_papers_network(composed: Composed) -> None:
+    config = configs.train_config(composed("train"))
+
+    assert config.model.towers == ("gmf", "mlp")
+    assert config.trainer.accelerator == "cpu"
+    assert config.out == Path("artifacts/model")
+
+
+@pytest.mark.parametrize(
+    ("preset", "towers"),
+    [("neumf", ("gmf", "mlp")), ("gmf", ("gmf",)), ("mlp", ("mlp",))],
+)
+def test_every_model_composes(composed: Composed, preset: str, towers: tuple[str, ...]) -> None:
+    assert configs.train_config(composed("train", f"model={preset}")).model.towers == towers
+
+
+@pytest.mark.parametrize("preset", ["cpu", "gpu", "smoke"])
+@pytest.mark.parametrize("stage", ["train", "update"])
+def test_every_trainer_composes_in_both_stages(composed: Composed, stage: str, preset: str) -> None:
+    validate = {"train": configs.train_config, "update": configs.update_config}[stage]
+
+    trainer = validate(composed(stage, f"trainer={preset}")).trainer
+
+    assert trainer.accelerator == ("gpu" if preset == "gpu" else "cpu")
+    assert (trainer.max_epochs <= 2) == (preset == "smoke")
+
+
+def test_an_unknown_key_in_a_file_is_named_with_the_nearest(command: Command) -> None:
+    edit("model/neumf.yaml", "factors: 32", "factors: 32\nfactor: 8")
+
+    assert command("train") == (
+        "error: conf/ (train.yaml) cannot be used:\n"
+        "  model.factor: unknown key; did you mean factors?\n"
+    )
+
+
+def test_an_unknown_key_in_the_updates_file_is_named_with_the_nearest(command: Command) -> None:
+    edit("update/daily.yaml", "epochs: 3", "epoch: 3")
+
+    assert command("update") == (
+        "error: conf/ (update.yaml) cannot be used:\n"
+        "  update.epochs: missing\n"
+        "  update.epoch: unknown key; did you mean epochs?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("model.factor=8", "model.factor: unknown key; did you mean factors?"),
+        ("optimizer.rate_table=1", "optimizer.rate_table: unknown key; did you mean table_rate?"),
+        ("trainr=smoke", "trainr: unknown key; did you mean trainer?"),
+        ("+model.factor=8", "  model.factor: unknown key; did you mean factors?"),
+    ],
+)
+def test_an_unknown_key_in_an_override_is_named_with_the_nearest(
+    command: Command, override: str, hint: str
+) -> None:
+    assert hint in command("train", override).splitlines()
+
+
+def test_an_unknown_key_in_a_sweep_is_named_with_the_nearest(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit("hydra/job.yaml", "dir: artifacts/sweeps/${now:%Y-%m-%d_%H-%M-%S}", "dir: conf/sweep")
+
+    complaint = command("train", "-m", "model.factor=8,16")
+
+    assert "model.factor: unknown key; did you mean factors?" in complaint.splitlines()
+
+
+def test_an_unknown_preset_is_answered_with_those_there_are(command: Command) -> None:
+    complaint = command("train", "model=gnf")
+
+    assert "Could not find 'model/gnf'" in complaint
+    assert "neumf" in complaint
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("seed=???", "seed: Missing mandatory value: seed"),
+        ("seed='${nowhere}'", "seed: Interpolation key 'nowhere' not found"),
+        ("seed=-1", "seed: Input should be greater than or equal to 0 (it is -1)"),
+        ("model.factors=0", "model.factors: Input should be greater than or equal to 1 (it is 0)"),
+        ("model.towers=[]", "towers must name at least one of gmf, mlp"),
+        ("model.layers=[8]", "layers must have at least two widths"),
+        ("optimizer.table_rate=0", "optimizer.table_rate: Input should be greater than 0"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(
+    command: Command, override: str, complaint: str
+) -> None:
+    answer = command("train", override)
+
+    assert answer.startswith("error: conf/ (train.yaml) cannot be used:\n  ")
+    assert complaint in answer
+
+
+def test_a_folder_without_conf_is_named(command: Command) -> None:
+    shutil.move("conf/train.yaml", "conf/model/train.yaml")
+
+    assert "Cannot find primary config 'train'" in command("train")
+
+
+def test_the_digest_is_of_what_decides_a_training_and_not_of_its_paths(
+    composed: Composed,
+) -> None:
+    digest = configs.digest(configs.train_config(composed("train")))
+
+    for override in ("data=x", "out=x", "curve=x"):
+        assert configs.digest(configs.train_config(composed("train", override))) == digest
+    for override in ("seed=1", "model.factors=8", "loss.event_weights.view=0", "model=mlp"):
+        assert configs.digest(configs.train_config(composed("train", override))) != digest
+
+
+def test_an_updates_digest_leaves_its_parents_path_out(composed: Composed) -> None:
+    digests = [
+        configs.digest(configs.update_config(composed("update", *overrides)))
+        for overrides in ((), ("parent=x", "data=x", "out=x"), ("update.epochs=1",))
+    ]
+
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_job_of_its_own_writes_where_the_stage_does(composed: Composed) -> None:
+    config = configs.train_config(composed("train"))
+
+    assert Job("seed=1").placed(config) is config
+
+
+def test_a_sweeps_job_writes_all_its_outputs_to_its_folder(composed: Composed) -> None:
+    job = Job("seed=1", sweep="today", folder=Path("/sweeps/today/3"))
+    config = configs.train_config(composed("train"))
+
+    placed = job.placed(config)
+
+    assert placed.out == Path("/sweeps/today/3/model")
+    assert placed.curve == Path("/sweeps/today/3/training.csv")
+    assert placed == config.model_copy(update={"out": placed.out, "curve": placed.curve})
+    updated = job.placed(configs.update_config(composed("update")))
+    assert updated.out == Path("/sweeps/today/3/updated")
+    assert updated.parent == Path("artifacts/model")
+
+
+def test_settings_cannot_be_changed(composed: Composed) -> None:
+    config = configs.train_config(composed("train"))
+
+    with pytest.raises(ValueError, match="frozen"):
+        config.seed = 1
+
+
+def test_gmf_alone_needs_no_layers_and_mlp_does() -> None:
+    assert ModelConfig(towers=("gmf",), factors=4, layers=()).layers == ()
+    with pytest.raises(ValueError, match="at least two widths"):
+        ModelConfig(towers=("mlp",), factors=4, layers=(8,))
+
+
+def test_all_problems_are_told_at_once(composed: Composed) -> None:
+    with pytest.raises(SettingsError) as caught:
+        configs.train_config(composed("train", "model.factors=0", "trainer.patience=0"))
+
+    assert "model.factors" in str(caught.value)
+    assert "trainer.patience" in str(caught.value)

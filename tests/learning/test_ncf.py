@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from progrec.learning import ncf
+from progrec.learning.config import ModelConfig
+from progrec.learning.ncf import NCF
+
+TOWERS = {
+    "gmf": ModelConfig(towers=("gmf",), factors=4, layers=()),
+    "mlp": ModelConfig(towers=("mlp",), factors=4, layers=(6, 5)),
+    "neumf": ModelConfig(towers=("gmf", "mlp"), factors=4, layers=(6, 5, 3)),
+}
+N_USERS, N_ITEMS = 5, 11
+
+
+@pytest.fixture(params=TOWERS)
+def network(request: pytest.FixtureRequest) -> NCF:
+    """A network whose embeddings are large enough to make a difference."""
+    torch.manual_seed(3)
+    network = NCF(N_USERS, N_ITEMS, TOWERS[request.param])
+    for table in (network.users, network.items):
+        torch.nn.init.normal_(table.weight)
+    return network.eval()
+
+
+def every_pair(network: NCF, users: torch.Tensor) -> torch.Tensor:
+    """Probabilities by way of forward, one pair at a time."""
+    with torch.no_grad():
+        return torch.stack(
+            [
+                torch.stack([torch.sigmoid(network(user, item)) for item in torch.arange(N_ITEMS)])
+                for user in users
+            ]
+        )
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 8, 13, 2**18])
+def test_scoring_the_catalogue_is_scoring_each_pair_in_whatever_blocks(
+    network: NCF, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = torch.tensor([4, 0, 0, 2])
+    expected = every_pair(network, users)
+    monkeypatch.setattr(ncf, "PAIRS_AT_ONCE", at_once)
+
+    probabilities = network.probabilities(users)
+
+    assert probabilities.shape == (4, N_ITEMS)
+    torch.testing.assert_close(probabilities, expected)
+    assert expected.std() > 0.01
+
+
+def test_a_batch_of_one_keeps_its_shape(network: NCF) -> None:
+    user = torch.tensor([3])
+
+    torch.testing.assert_close(network.probabilities(user), every_pair(network, user))
+    assert network(user, torch.tensor([1])).shape == (1,)
+    assert network(user[:, None], torch.tensor([[1]])).shape == (1, 1)
+
+
+def test_nobody_has_no_probabilities(network: NCF) -> None:
+    assert network.probabilities(torch.tensor([], dtype=torch.int64)).shape == (0, N_ITEMS)
+
+
+def test_users_and_items_broadcast(network: NCF) -> None:
+    users, items = torch.tensor([1, 2]), torch.tensor([[3, 4, 5], [6, 7, 8]])
+
+    logits = network(users[:, None], items)
+
+    assert logits.shape == (2, 3)
+    torch.testing.assert_close(logits[1, 2], network(torch.tensor(2), torch.tensor(8)))
+
+
+def test_the_halves_are_the_papers_first_layer_on_both_embeddings() -> None:
+    torch.manual_seed(0)
+    network = NCF(2, 3, TOWERS["mlp"])
+    user, item = network.users.weight[1], network.items.weight[2]
+    weight = torch.cat([network.user_half.weight, network.item_half.weight], dim=1)
+    first = torch.relu(weight @ torch.cat([user, item]) + network.user_half.bias)
+
+    torch.testing.assert_close(
+        network(torch.tensor(1), torch.tensor(2)), network.output(first).squeeze()
+    )
+
+
+def test_gmf_alone_is_a_weighted_product_of_the_embeddings() -> None:
+    torch.manual_seed(0)
+    network = NCF(2, 3, TOWERS["gmf"])
+    product = network.users.weight[1] * network.items.weight[2]
+
+    torch.testing.assert_close(
+        network(torch.tensor(1), torch.tensor(2)), network.output(product).squeeze()
+    )
+
+
+def test_growth_keeps_every_old_row_bit_for_bit(network: NCF) -> None:
+    grown = network.grown(N_USERS + 3, N_ITEMS + 2, 0.01)
+
+    assert torch.equal(grown.users.weight[:N_USERS], network.users.weight)
+    assert torch.equal(grown.items.weight[:N_ITEMS], network.items.weight)
+    assert (len(grown.users.weight), grown.n_items) == (N_USERS + 3, N_ITEMS + 2)
+
+
+def test_growth_keeps_the_scores_of_old_pairs(network: NCF) -> None:
+    users, items = torch.arange(N_USERS)[:, None], torch.arange(N_ITEMS)[None]
+
+    grown = network.grown(N_USERS + 3, N_ITEMS + 2, 0.01)
+
+    assert torch.equal(grown(users, items), network(users, items))
+
+
+def test_new_rows_are_the_mean_and_apart_by_the_deviation(network: NCF) -> None:
+    exact = network.grown(N_USERS + 2, N_ITEMS + 1, 0.0)
+    noisy = network.grown(N_USERS + 2000, N_ITEMS, 0.5)
+
+    mean = network.users.weight.mean(dim=0)
+    torch.testing.assert_close(exact.users.weight[N_USERS:], mean.expand(2, -1))
+    torch.testing.assert_close(exact.items.weight[N_ITEMS], network.items.weight.mean(dim=0))
+    spread = (noisy.users.weight[N_USERS:] - mean).std()
+    assert spread.item() == pytest.approx(0.5, rel=0.05)
+
+
+def test_growth_leaves_the_network_it_came_from_alone(network: NCF) -> None:
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+
+    grown = network.grown(N_USERS, N_ITEMS, 0.01)
+    with torch.no_grad():
+        for weight in grown.parameters():
+            weight.add_(1)
+
+    assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())

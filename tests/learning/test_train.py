@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from progrec import content
+from progrec.errors import InputError
+from progrec.learning import config as configs
+from progrec.learning import learner, train
+from progrec.learning.bundle import Bundle
+from progrec.learning.config import TrainConfig
+from progrec.settings import SplitSettings
+
+if TYPE_CHECKING:
+    from conftest import Checkerboard, Project, Recorder
+
+Configured = Callable[..., TrainConfig]
+
+QUICK = ("trainer.max_epochs=2", "model.factors=4", "model.layers=[4,3]")
+LEARNING = (
+    "trainer.max_epochs=20",
+    "trainer.patience=20",
+    "model.factors=8",
+    "optimizer.table_rate=0.03",
+    "optimizer.layer_rate=0.01",
+)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# What it learns
+
+
+@pytest.mark.parametrize("model", ["neumf", "gmf"])
+def test_what_a_shopper_never_bought_but_their_kind_did_is_above_all_of_the_other_kind(
+    model: str,
+    checkerboard: Checkerboard,
+    checkerboard_tables: Path,
+    train_config: Configured,
+    recorder: Recorder,
+) -> None:
+    config = train_config(checkerboard_tables, f"model={model}", *LEARNING)
+
+    bundle, _ = train.train(config, checkerboard.split, 3, recorder)
+
+    scores = bundle.scores(checkerboard.users)
+    for user, row in zip(checkerboard.users, scores, strict=True):
+        never_bought = row[bundle.item_row[checkerboard.own(user)[5]]]
+        assert never_bought > max(row[bundle.item_row[item]] for item in checkerboard.others(user))
+
+
+def test_the_mlp_alone_puts_what_a_shopper_bought_above_the_other_kind(
+    checkerboard: Checkerboard,
+    checkerboard_tables: Path,
+    train_config: Configured,
+    recorder: Recorder,
+) -> None:
+    config = train_config(
+        checkerboard_tables,
+        "model=mlp",
+        "model.layers=[16,16,8]",
+        "trainer.max_epochs=30",
+        "optimizer.table_rate=0.1",
+        "optimizer.layer_rate=0.02",
+    )
+    unvalidated = checkerboard.split.model_copy(update={"validation_days": 1})
+
+    bundle, _ = train.train(config, unvalidated, 3, recorder)
+
+    scores = bundle.scores(checkerboard.users)
+    for user, row in zip(checkerboard.users, scores, strict=True):
+        bought = [row[bundle.item_row[item]] for item in checkerboard.own(user)[:5]]
+        assert min(bought) > max(row[bundle.item_row[item]] for item in checkerboard.others(user))
+
+
+# What it depends on
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_others(
+    checkerboard: Checkerboard,
+    checkerboard_tables: Path,
+    train_config: Configured,
+    recorder: Recorder,
+) -> None:
+    digests = [
+        train.train(
+            train_config(checkerboard_tables, *QUICK, f"seed={seed}"),
+            checkerboard.split,
+            3,
+            recorder,
+        )[0].digest
+        for seed in (0, 0, 1)
+    ]
+
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_best_epoch_of_the_search_is_how_long_the_whole_history_is_learned(
+    checkerboard: Checkerboard,
+    checkerboard_tables: Path,
+    train_config: Configured,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fitted = []
+    fit = learner.fit
+
+    def watched(student: learner.Learner, batches: object, *rest: object, **options: object):
+        fit(student, batches, *rest, **options)
+        fitted.append((student, batches, rest[1]))
+
+    monkeypatch.setattr(learner, "fit", watched)
+    config = train_config(
+        checkerboard_tables, *LEARNING, "trainer.max_epochs=40", "trainer.patience=2"
+    )
+
+    bundle, curve = train.train(config, checkerboard.split, 3, recorder)
+
+    (search, past, most), (final, whole, epochs) = fitted
+    figures = [row["ndcg@3"] for row in search.curve]
+    assert most == 40
+    assert curve == search.curve
+    assert len(curve) < 40
+    assert epochs == len(final.curve) == int(np.argmax(figures)) + 1
+    # The search stopped when the two epochs after the best were no better.
+    assert len(curve) == epochs + 2
+    # Four purchases a user are before the validation's days, five in all.
+    assert len(past.users) == 4 * len(checkerboard.users)
+    assert len(whole.users) == 5 * len(checkerboard.users)
+    assert bundle.network is final.network
+    assert recorder.figures == [(0, {"epochs": epochs})]
+
+
+def test_the_search_is_what_the_logger_sees_and_the_curve_on_disk(
+    checkerboard: Checkerboard,
+    checkerboard_tables: Path,
+    train_config: Configured,
+    recorder: Recorder,
+) -> None:
+    config = train_config(checkerboard_tables, *QUICK)
+
+    _, curve = train.train(config, checkerboard.split, 3, recorder)
+
+    rows = rows_of(config.curve)
+    assert list(rows[0]) == ["epoch", "loss", "ndcg@3", "recall@3", "hr@3", "coverage@3"]
+    assert [{key: float(value) for key, value in row.items()} for row in rows] == curve
+    assert [step for step, _ in recorder.epochs] == [1, 2]
+    assert [row["loss"] for _, row in recorder.epochs] == pytest.approx(
+        [row["loss"] for row in curve]
+    )
+
+
+def test_without_purchases_to_validate_on_every_epoch_is_run_and_the_curve_has_the_loss_only(
+    checkerboard: Checkerboard,
+    tables: Callable[..., Path],
+    train_config: Configured,
+    recorder: Recorder,
+) -> None:
+    early = [event for event in checkerboard.events if event[0] < "2020-01-20"]
+    config = train_config(tables(early), *QUICK)
+
+    bundle, curve = train.train(config, checkerboard.split, 3, recorder)
+
+    assert [list(row) for row in curve] == [["epoch", "loss"]] * 2
+    assert [list(row) for row in rows_of(config.curve)] == [["epoch", "loss"]] * 2
+    # It is the bundle's own training then that is logged.
+    assert [step for step, _ in recorder.epochs] == [1, 2]
+    assert recorder.figures == [(0, {"epochs": 2})]
+    assert bundle.provenance.watermark == date(2020, 1, 31)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        pytest.param([("2020-01-30", "ann", "p00", "purchase")], id="all of it is validation"),
+        pytest.param(
+            [
+                ("2020-01-01", "ann", "p00", "remove_from_cart"),
+                ("2020-01-01", "bob", "p01", "remove_from_cart"),
+                ("2020-01-30", "ann", "p01", "purchase"),
+            ],
+            id="nothing before it has a weight",
+        ),
+        pytest.param(
+            [
+                ("2020-01-01", "ann", "p00", "purchase"),
+                ("2020-01-30", "ann", "p00", "purchase"),
+            ],
+            id="what is bought in it is nothing new",
+        ),
+        pytest.param(
+            [
+                ("2020-01-01", "ann", "p00", "purchase"),
+                ("2020-01-30", "ann", "p01", "purchase"),
+                ("2020-01-30", "bob", "p00", "purchase"),
+            ],
+            id="all in it is new",
+        ),
+    ],
+)
+def test_a_history_that_cannot_validate_is_learned_all_the_same(
+    history: list[tuple[str, str, str, str]],
+    checkerboard: Checkerboard,
+    tables: Callable[..., Path],
+    train_config: Configured,
+    recorder: Recorder,
+) -> None:
+    bundle, curve = train.train(
+        train_config(tables(history), *QUICK), checkerboard.split, 3, recorder
+    )
+
+    assert list(bundle.users.ids) == sorted({user for _, user, _, _ in history})
+    assert [list(row) for row in curve] == [["epoch", "loss"]] * 2
+
+
+def test_a_history_without_anything_to_learn_is_an_error(
+    checkerboard: Checkerboard,
+    tables: Callable[..., Path],
+    train_config: Configured,
+    recorder: Recorder,
+) -> None:
+    config = train_config(tables([("2020-01-01", "ann", "p00", "remove_from_cart")]), *QUICK)
+
+    with pytest.raises(InputError, match="holds no event that conf/loss gives a weight"):
+        train.train(config, checkerboard.split, 3, recorder)
+
+    assert not config.out.exists()
+
+
+# What it writes
+
+
+def test_the_bundle_knows_every_user_and_item_and_what_was_bought(
+    tables: Callable[..., Path], train_config: Configured, recorder: Recorder
+) -> None:
+    folder = tables(
+        [
+            ("2020-01-02", "bob", "p01", "purchase"),
+            ("2020-01-03", "bob", "p01", "purchase"),
+            ("2020-01-03", "ann", "p01", "purchase"),
+            ("2020-01-04", "ann", "p00", "view"),
+            ("2020-01-05", "cem", "p02", "remove_from_cart"),
+        ]
+    )
+    split = SplitSettings(cutoff=date(2020, 1, 6), validation_days=1, horizon_days=1)
+    config = train_config(folder, *QUICK)
+
+    train.train(config, split, 3, recorder)
+    bundle = Bundle.load(config.out)
+
+    assert list(bundle.users.ids) == ["ann", "bob", "cem"]
+    assert bundle.items.to_numpy().tolist() == [
+        ["p00", 0, "kind 0", None],
+        ["p01", 3, "kind 1", None],
+        ["p02", 0, "kind 0", None],
+    ]
+    assert bundle.purchases.to_numpy().tolist() == [
+        [0, 1, date(2020, 1, 3)],
+        [1, 1, date(2020, 1, 2)],
+    ]
+    assert bundle.provenance.model_dump() == {
+        "data_digest": content.digest(folder),
+        "config_digest": configs.digest(config),
+        "parent_digest": None,
+        "watermark": date(2020, 1, 5),
+    }
+
+
+# The command
+
+
+def test_the_command_says_what_it_has_made_and_nothing_else(
+    trained: subprocess.CompletedProcess[str], project: Project
+) -> None:
+    digest = content.digest(project.folder / "artifacts/model")
+
+    assert trained.stdout == f"train: 24 users, 12 items, 2 epochs tried; bundle {digest}\n"
+    assert trained.stderr == ""
+
+
+def test_the_run_says_what_was_trained_and_how(
+    trained: subprocess.CompletedProcess[str], project: Project
+) -> None:
+    (run,) = project.runs("train", f"tags.bundle_digest = '{_digest(trained.stdout)}'")
+
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "model.factors=4,model.layers=[4,3],trainer.threads=1,trainer=smoke"
+    assert "git_commit" in run.data.tags
+    assert "mlflow.parentRunId" not in run.data.tags
+    assert run.data.params["model.factors"] == "4"
+    assert run.data.params["loss.event_weights.purchase"] == "1.0"
+    assert run.data.params["data"] == "artifacts/features/history"
+    assert {"seed", "trainer.max_epochs", "optimizer.table_rate"} <= set(run.data.params)
+
+
+def test_the_run_has_every_epochs_figures(
+    trained: subprocess.CompletedProcess[str], project: Project
+) -> None:
+    (run,) = project.runs("train", f"tags.bundle_digest = '{_digest(trained.stdout)}'")
+    curve = rows_of(project.folder / "reports/training.csv")
+
+    for name in ("loss", "ndcg@20", "recall@20", "hr@20", "coverage@20"):
+        history = project.client.get_metric_history(run.info.run_id, name.replace("@", "_at_"))
+        assert [metric.step for metric in history] == [1, 2]
+        assert [metric.value for metric in history] == pytest.approx(
+            [float(row[name]) for row in curve]
+        )
+    assert run.data.metrics["epochs"] in {1, 2}
+
+
+def test_the_run_names_its_data_by_their_hash(
+    trained: subprocess.CompletedProcess[str], project: Project
+) -> None:
+    (run,) = project.runs("train", f"tags.bundle_digest = '{_digest(trained.stdout)}'")
+
+    (given,) = run.inputs.dataset_inputs
+    history = "artifacts/features/history"
+    assert given.dataset.name == "history"
+    assert given.dataset.digest == content.digest(project.folder / history)
+    assert json.loads(given.dataset.source) == {"uri": history}
+
+
+def test_the_logged_model_answers_its_own_example(
+    trained: subprocess.CompletedProcess[str], project: Project
+) -> None:
+    import mlflow
+
+    (run,) = project.runs("train", f"tags.bundle_digest = '{_digest(trained.stdout)}'")
+    (logged,) = project.client.search_logged_models([run.info.experiment_id])
+    model = mlflow.pyfunc.load_model(logged.artifact_location)
+
+    answer = model.predict(model.input_example)
+
+    assert model.metadata.signature.inputs.input_names() == ["user_id", "product_id"]
+    assert model.metadata.signature.outputs.input_names() == ["purchase_probability"]
+    bundle = Bundle.load(project.folder / "artifacts/model")
+    users, items = model.input_example.T.to_numpy()
+    expected = [
+        bundle.scores([u])[0, bundle.item_row[i]] for u, i in zip(users, items, strict=True)
+    ]
+    assert len(expected) == 3
+    np.testing.assert_allclose(answer["purchase_probability"], expected, rtol=1e-5)
+    assert isinstance(answer, pd.DataFrame)
+
+
+def test_a_sweeps_jobs_are_runs_under_a_parent_and_write_to_its_folder_only(
+    trained: subprocess.CompletedProcess[str], project: Project
+) -> None:
+    stage = [project.folder / "artifacts/model", project.folder / "reports"]
+    before = [content.digest(path) for path in stage]
+
+    done = project.run(
+        "progrec.learning.train", "-m", "model.factors=2,3", "model.layers=[4,3]", "trainer=smoke"
+    )
+
+    (sweep,) = (project.folder / "artifacts/sweeps").iterdir()
+    (parent,) = project.runs("train", f"tags.sweep = '{sweep.name}'")
+    jobs = project.runs("train", f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert [content.digest(path) for path in stage] == before
+    assert done.stderr == ""
+    assert done.stdout.count("epochs tried; bundle") == 2
+    assert parent.info.run_name == f"sweep {sweep.name}"
+    assert {job.info.run_name for job in jobs} == {
+        f"model.factors={n},model.layers=[4,3],trainer=smoke" for n in (2, 3)
+    }
+    for number, factors in enumerate((2, 3)):
+        bundle = Bundle.load(sweep / str(number) / "model")
+        (job,) = (job for job in jobs if job.data.params["model.factors"] == str(factors))
+        assert bundle.network.config.factors == factors
+        assert job.data.tags["bundle_digest"] == bundle.digest
+        assert job.data.params["out"] == str(sweep / str(number) / "model")
+        assert len(rows_of(sweep / str(number) / "training.csv")) == 2
+
+
+def test_a_run_that_breaks_is_marked_and_ends_in_one_line(
+    trained: subprocess.CompletedProcess[str],
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setattr("sys.argv", ["train", "data=nowhere"])
+
+    with pytest.raises(SystemExit) as end:
+        configs.composed("train", train._run)
+
+    assert end.value.code == 1
+    assert capsys.readouterr().err == (
+        "error: nowhere/interactions holds no interactions; run the pipeline: `dvc repro`\n"
+    )
+    (run,) = project.runs("train", "params.data = 'nowhere'")
+    assert run.info.status == "FAILED"
+
+
+def _digest(output: str) -> str:
+    (digest,) = re.findall(r"bundle (\w{32}\.dir)", output)
+    return digest

@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+import torch
+
+from progrec import content
+from progrec.errors import InputError
+from progrec.learning import config as configs
+from progrec.learning import update
+from progrec.learning.bundle import Bundle, BundleError
+from progrec.learning.config import UpdateConfig
+
+if TYPE_CHECKING:
+    from conftest import Event, Project, Recorder
+
+Updated = Callable[..., Bundle]
+
+# On the first day zoe comes and buys p01 and the new p09; on the second ann buys p09 and p00
+# again, dan comes, and p01 leaves bob's cart.
+DELTA = [
+    ("2020-02-01", "zoe", "p01", "purchase"),
+    ("2020-02-01", "zoe", "p09", "purchase"),
+    ("2020-02-02", "ann", "p00", "purchase"),
+    ("2020-02-02", "ann", "p09", "purchase"),
+    ("2020-02-02", "bob", "p01", "remove_from_cart"),
+    ("2020-02-02", "dan", "p08", "view"),
+]
+
+
+@pytest.fixture
+def parent(bundle: Bundle, tmp_path: Path) -> Bundle:
+    """The bundle to start from, saved."""
+    bundle.save(tmp_path / "model")
+    return Bundle.load(tmp_path / "model")
+
+
+@pytest.fixture
+def learned(
+    parent: Bundle,
+    tables: Callable[..., Path],
+    update_config: Callable[..., UpdateConfig],
+    recorder: Recorder,
+    tmp_path: Path,
+) -> Updated:
+    """Deltas and overrides -> the bundle that the parent becomes, as it lies on the disk."""
+
+    def learn(events: list[Event], *overrides: str) -> Bundle:
+        number = len(list(tmp_path.glob("delta*")))
+        config = update_config(tables(events, f"delta{number}"), tmp_path / "model", *overrides)
+        update.update(config, recorder)
+        return Bundle.load(config.out)
+
+    return learn
+
+
+def test_new_users_and_items_get_rows_after_the_old_day_by_day(learned: Updated) -> None:
+    bundle = learned(DELTA)
+
+    assert list(bundle.users.ids) == ["ann", "bob", "cem", "zoe", "dan"]
+    assert list(bundle.item_ids) == ["p00", "p01", "p02", "p03", "p09", "p08"]
+    assert bundle.scores(["dan"]).shape == (1, 6)
+
+
+def test_purchases_and_popularity_are_counted_on(learned: Updated) -> None:
+    bundle = learned(DELTA)
+
+    assert bundle.popularity.tolist() == [3, 2, 0, 0, 2, 0]
+    assert bundle.purchases.to_numpy().tolist() == [
+        [0, 0, date(2020, 1, 5)],  # ann's first purchase of p00 stays the first
+        [0, 1, date(2020, 1, 6)],
+        [1, 0, date(2020, 1, 7)],
+        [3, 1, date(2020, 2, 1)],
+        [3, 4, date(2020, 2, 1)],
+        [0, 4, date(2020, 2, 2)],
+    ]
+
+
+def test_new_items_have_what_the_deltas_know_of_them(learned: Updated) -> None:
+    bundle = learned(DELTA)
+
+    assert bundle.category.tolist() == ["kind 0", "kind 1", "kind 0", None, "kind 1", "kind 0"]
+
+
+def test_the_watermark_is_the_last_day_and_the_parent_is_named(
+    learned: Updated, parent: Bundle, tmp_path: Path
+) -> None:
+    provenance = learned(DELTA).provenance
+
+    assert provenance.watermark == date(2020, 2, 2)
+    assert provenance.parent_digest == parent.digest
+    assert provenance.data_digest == content.digest(tmp_path / "delta0")
+
+
+def test_the_parent_stays_as_it_is(learned: Updated, parent: Bundle, tmp_path: Path) -> None:
+    learned(DELTA)
+
+    assert Bundle.load(tmp_path / "model").digest == parent.digest
+
+
+def test_without_a_delta_the_bundle_is_the_parent(learned: Updated, parent: Bundle) -> None:
+    assert learned([]).digest == parent.digest
+
+
+def test_the_same_deltas_give_the_same_bytes(learned: Updated) -> None:
+    assert learned(DELTA).digest == learned(DELTA).digest
+
+
+def test_another_seed_gives_others(learned: Updated) -> None:
+    one, other = learned(DELTA), learned(DELTA, "seed=1")
+
+    name = "users.weight"
+    assert not torch.equal(one.network.state_dict()[name], other.network.state_dict()[name])
+
+
+def test_a_later_day_changes_nothing_that_an_earlier_one_taught(
+    learned: Updated, recorder: Recorder
+) -> None:
+    learned(DELTA[:2])
+    first = list(recorder.figures)
+    recorder.figures.clear()
+
+    learned(DELTA)
+
+    assert recorder.figures[:1] == first
+
+
+def test_the_days_are_learned_in_their_order(
+    learned: Updated, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    learn = update.learn
+
+    def watched(bundle: Bundle, interactions: pd.DataFrame, *rest: object):
+        seen.extend(interactions["date"].unique())
+        return learn(bundle, interactions, *rest)
+
+    monkeypatch.setattr(update, "learn", watched)
+    days = ("2020-02-10", "2020-02-09", "2020-03-01")
+
+    learned([(day, "ann", "p02", "view") for day in days])
+
+    assert seen == [date(2020, 2, 9), date(2020, 2, 10), date(2020, 3, 1)]
+    assert [step for step, _ in recorder.figures] == [0, 1, 2]
+
+
+def test_each_days_loss_and_number_of_users_are_logged(
+    learned: Updated, recorder: Recorder
+) -> None:
+    learned(DELTA)
+
+    assert [figures["users"] for _, figures in recorder.figures] == [4, 5]
+    assert all(0 < figures["loss"] < 5 for _, figures in recorder.figures)
+
+
+def test_a_day_of_new_users_only_leaves_the_old_users_alone(
+    learned: Updated, parent: Bundle
+) -> None:
+    bundle = learned(
+        [("2020-02-01", "zoe", "p01", "purchase"), ("2020-02-01", "yan", "p02", "cart")]
+    )
+
+    assert list(bundle.users.ids[3:]) == ["yan", "zoe"]
+    assert torch.equal(bundle.network.users.weight[:3], parent.network.users.weight)
+
+
+def test_a_day_that_only_removes_makes_rows_and_teaches_nothing(
+    learned: Updated, parent: Bundle, recorder: Recorder
+) -> None:
+    bundle = learned([("2020-02-01", "zoe", "p09", "remove_from_cart")])
+
+    old = parent.network.state_dict()
+    for name, weight in bundle.network.state_dict().items():
+        assert torch.equal(weight[: len(old[name])], old[name])
+    assert bundle.knows("zoe")
+    assert "p09" in bundle.item_row
+    assert bundle.popularity.tolist() == [2, 1, 0, 0, 0]
+    assert bundle.provenance.watermark == date(2020, 2, 1)
+    assert recorder.figures == [(0, {"users": 4})]
+
+
+def test_what_a_day_shows_is_learned(learned: Updated) -> None:
+    untaught = learned(DELTA[:1], "update.epochs=1", "optimizer.table_rate=1e-9")
+
+    taught = learned(DELTA[:1], "update.epochs=60", "optimizer.table_rate=0.05")
+
+    (before,), (after,) = untaught.scores(["zoe"]), taught.scores(["zoe"])
+    assert after[1] > before[1] + 0.1
+    assert after.argmax() == 1
+
+
+def test_a_day_learned_twice_in_a_row_counts_twice_in_popularity_but_once_as_bought(
+    bundle: Bundle,
+    interactions: Callable[..., pd.DataFrame],
+    update_config: Callable[..., UpdateConfig],
+) -> None:
+    day = interactions(DELTA[:1])
+    features = pd.DataFrame({"item_id": ["p01"], "category": [None], "brand": [None]})
+    config = update_config(Path("unused"), Path("unused"))
+
+    once, _ = update.learn(bundle, day, features, config)
+    twice, _ = update.learn(once, day, features, config)
+
+    assert twice.popularity.tolist() == [2, 3, 0, 0]
+    assert len(twice.purchases) == len(once.purchases) == 4
+
+
+def test_an_item_that_the_deltas_features_lack_has_no_category(
+    bundle: Bundle,
+    interactions: Callable[..., pd.DataFrame],
+    update_config: Callable[..., UpdateConfig],
+) -> None:
+    features = pd.DataFrame({"item_id": [], "category": [], "brand": []}, dtype=object)
+
+    grown, _ = update.learn(
+        bundle, interactions(DELTA), features, update_config(Path("unused"), Path("unused"))
+    )
+
+    assert grown.category.tolist() == ["kind 0", "kind 1", "kind 0", None, None, None]
+
+
+def test_a_bundle_that_nothing_was_ever_bought_from_is_updated_like_any(
+    bundle: Bundle,
+    interactions: Callable[..., pd.DataFrame],
+    update_config: Callable[..., UpdateConfig],
+    tmp_path: Path,
+) -> None:
+    replace(bundle, purchases=bundle.purchases[:0]).save(tmp_path / "model")
+    features = pd.DataFrame({"item_id": ["p09"], "category": ["kind 1"], "brand": ["b"]})
+
+    grown, _ = update.learn(
+        Bundle.load(tmp_path / "model"),
+        interactions(DELTA),
+        features,
+        update_config(Path("unused"), Path("unused")),
+    )
+
+    assert grown.bought.nnz == 4
+    assert grown.items["brand"].tolist()[grown.item_row["p09"]] == "b"
+
+
+def test_missing_deltas_are_an_error_that_says_what_to_run(
+    update_config: Callable[..., UpdateConfig], parent: Bundle, tmp_path: Path, recorder: Recorder
+) -> None:
+    config = update_config(tmp_path / "nowhere", tmp_path / "model")
+
+    with pytest.raises(InputError, match=r"item_features\.parquet does not exist; run the pipe"):
+        update.update(config, recorder)
+
+
+def test_a_missing_parent_is_an_error_that_names_it(
+    update_config: Callable[..., UpdateConfig],
+    tables: Callable[..., Path],
+    tmp_path: Path,
+    recorder: Recorder,
+) -> None:
+    config = update_config(tables(DELTA), tmp_path / "nowhere")
+
+    with pytest.raises(BundleError, match="nowhere is not a usable bundle"):
+        update.update(config, recorder)
+
+
+# The command
+
+
+def test_the_command_says_what_it_has_made_and_nothing_else(
+    updated: subprocess.CompletedProcess[str], project: Project
+) -> None:
+    digest = content.digest(project.folder / "artifacts/updated")
+
+    assert updated.stdout == (
+        f"update: 24 users, 12 items, learned up to 2020-02-02; bundle {digest}\n"
+    )
+    assert updated.stderr == ""
+
+
+def test_the_run_names_deltas_and_bundle_and_has_each_days_figures(
+    updated: subprocess.CompletedProcess[str], project: Project
+) -> None:
+    digest = content.digest(project.folder / "artifacts/updated")
+    (run,) = project.runs("update", f"tags.bundle_digest = '{digest}'")
+
+    (given,) = run.inputs.dataset_inputs
+    losses = project.client.get_metric_history(run.info.run_id, "loss")
+    assert given.dataset.name == "deltas"
+    assert given.dataset.digest == content.digest(project.folder / "artifacts/features/delta")
+    assert run.info.run_name == "trainer.threads=1,update.epochs=1"
+    assert run.data.params["update.epochs"] == "1"
+    assert [metric.step for metric in losses] == [0, 1]
+
+
+def test_a_sweep_of_updates_leaves_the_stages_output_alone(
+    updated: subprocess.CompletedProcess[str],
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = content.digest(project.folder / "artifacts/updated")
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setattr(
+        "sys.argv", ["update", "-m", "seed=1,2", "trainer.threads=1", "hydra.sweep.dir=sweep"]
+    )
+
+    configs.composed("update", update._run)
+
+    assert capsys.readouterr().out.count("learned up to 2020-02-02") == 2
+    assert content.digest(project.folder / "artifacts/updated") == before
+    digests = {content.digest(project.folder / f"sweep/{job}/updated") for job in (0, 1)}
+    (parent,) = project.runs("update", "tags.sweep = 'sweep'")
+    jobs = project.runs("update", f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert {job.data.tags["bundle_digest"] for job in jobs} == digests
+    assert len(digests) == 2
+
+
+def test_an_update_by_nothing_is_a_run_that_made_nothing(
+    trained: subprocess.CompletedProcess[str],
+    project: Project,
+    tables: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    empty = tables([], "empty")
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setattr("sys.argv", ["update", f"data={empty}", f"out={tmp_path / 'same'}"])
+
+    configs.composed("update", update._run)
+
+    (run,) = project.runs("update", f"params.data = '{empty}'")
+    (given,) = run.inputs.dataset_inputs
+    assert given.dataset.digest == content.digest(empty)
+    assert "bundle_digest" not in run.data.tags
+    assert content.digest(tmp_path / "same") == content.digest(project.folder / "artifacts/model")
