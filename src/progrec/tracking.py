@@ -248,6 +248,7 @@ class Run:
 
     def log_dataset(self, name: str, path: Path, digest: str) -> None:
         """Names a data set as the run's input, by the hash that DVC knows it by."""
+        self.tag("data_digest", digest)
         mlflow = self.tracking._mlflow
         source = mlflow.data.sources.LocalArtifactDatasetSource(str(path))
         dataset = mlflow.data.meta_dataset.MetaDataset(source, name=name, digest=digest)
