@@ -72,6 +72,11 @@ def test_a_folders_digest_answers_a_new_name(tmp_path: Path) -> None:
     assert content.digest(folder) != before
 
 
+def test_what_is_not_there_has_no_digest(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        content.digest(tmp_path / "nothing")
+
+
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder, an empty folder and a file that DVC has computed the hashes of."""

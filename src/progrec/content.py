@@ -16,7 +16,12 @@ def digest(path: Path) -> str:
 
     Returns:
         32 hexadecimal digits; `.dir` follows them for a folder, as in dvc.lock.
+
+    Raises:
+        FileNotFoundError: there is nothing of that path.
     """
+    if not path.exists():
+        raise FileNotFoundError(path)
     if path.is_file():
         return _md5(path)
     files = (file for file in path.rglob("*") if file.is_file())

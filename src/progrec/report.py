@@ -28,7 +28,12 @@ def table(metrics: Path) -> Table:
 
 def _table(*, users: int, **models: dict[str, float]) -> Table:
     names = list(dict.fromkeys(name for figures in models.values() for name in figures))
-    shown = Table(title=f"{users:,} users who bought something new after the cutoff")
+    title = f"{users:,} users who bought something new after the cutoff"
+    if users == 0:
+        title = (
+            "nobody whom history knows bought something new after the cutoff: nothing to measure"
+        )
+    shown = Table(title=title, min_width=len(title))
     shown.add_column("model")
     for name in names:
         shown.add_column(name, justify="right")
