@@ -43,3 +43,6 @@ PURCHASES = ("user_id", "product_id", "event_time", "price")
 
 CATALOGUE = ("product_id", "category_id", "category_code", "brand", "title")
 """Header of the catalogue, in raw form."""
+
+STREAM, BATCH = "stream", "batch"
+"""Where an event comes from: the log, or a batch of purchases."""
