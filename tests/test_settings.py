@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import model_validator
 
 from progrec import settings
 from progrec.settings import Settings, SettingsError
@@ -156,3 +157,18 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_answered_with_where_to_stand(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"nowhere\.yaml does not exist; run .* top folder"):
         settings.load(tmp_path / "nowhere.yaml")
+
+
+def test_a_group_that_is_wrong_as_a_whole_says_why() -> None:
+    class Pair(settings.Group):
+        low: int
+        high: int
+
+        @model_validator(mode="after")
+        def _is_in_order(self) -> Pair:
+            if self.low > self.high:
+                raise ValueError("low is above high")
+            return self
+
+    with pytest.raises(SettingsError, match="as a whole: Value error, low is above high"):
+        settings.validate(Pair, {"low": 2, "high": 1}, "pair.yaml")

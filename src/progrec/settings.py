@@ -145,11 +145,11 @@ def validate(group: type[G], content: object, source: str) -> G:
 
 def _problems(group: type[BaseModel], error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
-        *location, last = problem["loc"]
-        if last != "[key]":  # so pydantic marks a dictionary's key that is itself the problem
-            location.append(last)
-        key = ".".join(map(str, location))
-        if problem["type"] == "extra_forbidden" or last == "[key]":
+        # So pydantic marks a dictionary's key that is itself the problem.
+        is_key = problem["loc"][-1:] == ("[key]",)
+        location = problem["loc"][:-1] if is_key else problem["loc"]
+        key = ".".join(map(str, location)) or "as a whole"
+        if problem["type"] == "extra_forbidden" or is_key:
             yield f"{key}: unknown key{_nearest(group, location)}"
         elif problem["type"] == "missing":
             yield f"{key}: missing"

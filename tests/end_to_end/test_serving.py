@@ -20,7 +20,8 @@ START_SECONDS = 120
 
 @pytest.fixture(scope="module")
 def service(project: Project) -> Iterator[httpx.Client]:
-    """A client of a service that is ready."""
+    """A client of a service that is ready, and serves the project's own model."""
+    project.repro()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
