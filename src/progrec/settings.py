@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from progrec.errors import InputError
 
@@ -40,6 +40,31 @@ class IngestSettings(Group):
     max_bad_fraction: Fraction
     earliest: date
     latest: date
+
+
+class EnrichSettings(Group):
+    """How the stream of events is enriched."""
+
+    chunk_events: Annotated[int, Field(ge=1)]
+
+
+class SessionSettings(Group):
+    """When a session ends: after a longer pause than the gap."""
+
+    gap_minutes: Annotated[int, Field(ge=1)]
+
+
+class InteractionSettings(Group):
+    """How much an event of each type speaks for an item."""
+
+    weights: dict[EventType, float]
+
+    @model_validator(mode="after")
+    def _weighs_every_type(self) -> InteractionSettings:
+        missing = [name for name in get_args(EventType) if name not in self.weights]
+        if missing:
+            raise ValueError(f"weights lack {', '.join(missing)}; give each event type a number")
+        return self
 
 
 class SplitSettings(Group):
@@ -95,6 +120,9 @@ class Settings(Group):
 
     ingest: IngestSettings
     split: SplitSettings
+    enrich: EnrichSettings
+    sessions: SessionSettings
+    interactions: InteractionSettings
     train: StageSettings
     update: StageSettings
     evaluate: EvaluateSettings

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from conftest import Project
 
 AFTER_THE_MODEL = ["evaluate", "update", "publish"]
+STEPS = ("enrich", "sessions", "profiles", "interactions", "features")
+OF_THE_DELTAS = [f"{step}-delta" for step in STEPS]
+OF_HISTORY = [f"{step}-history" for step in STEPS]
 
 
 @contextmanager
@@ -55,7 +58,7 @@ def test_all_over_again_gives_the_same_hashes(project: Project) -> None:
 
     stages = project.repro("--force")
 
-    features = ["features@history", "features@delta"]
+    features = [*OF_HISTORY, *OF_THE_DELTAS, "targets"]
     assert sorted(stages) == sorted(["ingest", *features, "train", *AFTER_THE_MODEL])
     assert project.lock() == before
 
@@ -75,6 +78,31 @@ def test_an_edited_queue_rule_only_publishes(project: Project) -> None:
         assert project.repro() == ["publish"]
 
 
+def test_an_edited_gap_makes_sessions_anew_and_trains_nothing(project: Project) -> None:
+    with edited(project, "params.yaml", "gap_minutes: 30", "gap_minutes: 29"):
+        stages = project.repro()
+
+    assert sorted(set(stages) - {"publish"}) == [
+        f"{step}-{part}" for step in ("profiles", "sessions") for part in ("delta", "history")
+    ]
+
+
+def test_an_edited_weight_makes_the_matrix_anew_and_trains_nothing(project: Project) -> None:
+    with edited(project, "params.yaml", "click: 0.2", "click: 0.3"):
+        stages = project.repro()
+
+    assert sorted(stages) == ["interactions-delta", "interactions-history", "publish"]
+
+
+def test_a_chunk_of_any_size_gives_the_same_tables(project: Project) -> None:
+    before = project.lock()["enrich-history"]["outs"]
+    with edited(project, "params.yaml", "chunk_events: 1000000", "chunk_events: 997"):
+        stages = project.repro()
+        assert project.lock()["enrich-history"]["outs"] == before
+
+    assert sorted(stages) == ["enrich-delta", "enrich-history", "publish"]
+
+
 def test_a_new_day_reaches_the_update_and_trains_nothing(project: Project) -> None:
     with project.restored():
         trained = project.lock()["train"]
@@ -85,7 +113,7 @@ def test_a_new_day_reaches_the_update_and_trains_nothing(project: Project) -> No
         stages = project.repro()
 
         provenance = json.loads((project.folder / "artifacts/updated/provenance.json").read_text())
-        assert sorted(stages) == ["features@delta", "ingest", "publish", "update"]
+        assert sorted(stages) == sorted(["ingest", *OF_THE_DELTAS, "targets", "update", "publish"])
         assert project.lock()["train"] == trained
         assert provenance["watermark"] == "2019-12-01"
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from progrec.learning import config as configs
+from progrec.learning import side
 from progrec.learning.bundle import Bundle, Provenance
 from progrec.learning.config import ModelConfig, TrainConfig, UpdateConfig
 from progrec.learning.ncf import NCF
@@ -100,33 +101,104 @@ class Checkerboard:
         ]
 
 
+def price_of(item: str) -> float:
+    """What an item costs: p03 costs 3.5."""
+    return int(item[1:]) + 0.5
+
+
 def interactions_of(events: Sequence[Event]) -> pd.DataFrame:
     counts = Counter(events)
     keys = sorted({event[:3] for event in events})
     frame = pd.DataFrame(keys, columns=["date", "user_id", "item_id"], dtype=object)
     for event_type, column in COUNTS.items():
         frame[column] = np.array([counts[*key, event_type] for key in keys], np.int64)
+    frame["total_spent"] = frame["num_purchases"] * [price_of(item) for _, _, item in keys]
     frame["date"] = [date.fromisoformat(day) for day, _, _ in keys]
     return frame
 
 
-def tables_of(folder: Path, events: Sequence[Event]) -> Path:
-    frame = interactions_of(events)
-    (folder / "interactions").mkdir(parents=True)
-    for day, rows in frame.groupby("date"):
-        path = folder / "interactions" / f"date={day}"
-        path.mkdir()
-        rows.drop(columns="date").to_parquet(path / "interactions.parquet", index=False)
-    items = sorted(set(frame["item_id"]))
-    sales = frame.groupby("item_id")["num_purchases"].sum()
-    pd.DataFrame(
+def enriched_of(folder: Path, events: Sequence[Event]) -> None:
+    """Writes the enriched events, a file a day, as far as learning reads them."""
+    for day in sorted({event[0] for event in events}):
+        rows = [event for event in events if event[0] == day]
+        frame = pd.DataFrame(
+            {
+                "event_time": pd.to_datetime([day] * len(rows)).astype("datetime64[us]"),
+                "event_type": [event_type for *_, event_type in rows],
+                "user_id": [user for _, user, _, _ in rows],
+                "item_id": [item for _, _, item, _ in rows],
+                "price": [price_of(item) for _, _, item, _ in rows],
+            }
+        )
+        path = folder / "enriched" / f"date={day}" / "enriched.parquet"
+        path.parent.mkdir(parents=True)
+        frame.to_parquet(path, index=False)
+
+
+def user_features_of(events: Sequence[Event]) -> pd.DataFrame:
+    """The table of user features, as far as learning reads it."""
+    counts = Counter((user, event_type) for _, user, _, event_type in events)
+    users = sorted({user for _, user, _, _ in events})
+    spent = [
+        sum(
+            price_of(item) for _, buyer, item, kind in events if (buyer, kind) == (user, "purchase")
+        )
+        for user in users
+    ]
+    return pd.DataFrame(
+        {
+            "user_id": pd.Series(users, dtype=object),
+            "total_purchases": [counts[user, "purchase"] for user in users],
+            "total_spent": np.array(spent, np.float64),
+            "views": [counts[user, "view"] for user in users],
+            "clicks": [counts[user, "click"] for user in users],
+            "carts": [counts[user, "cart"] for user in users],
+            "removes": [counts[user, "remove_from_cart"] for user in users],
+        }
+    )
+
+
+def item_features_of(events: Sequence[Event]) -> pd.DataFrame:
+    """The table of item features, as far as learning reads it: even and odd items are two kinds."""
+    counts = Counter((item, event_type) for _, _, item, event_type in events)
+    items = sorted({item for _, _, item, _ in events})
+    sales = np.array([counts[item, "purchase"] for item in items], np.int64)
+    return pd.DataFrame(
         {
             "item_id": pd.Series(items, dtype=object),
-            "total_sales": np.array([sales[item] for item in items], np.int64),
+            "total_sales": sales,
+            "revenue": sales * np.array([price_of(item) for item in items], np.float64),
+            "views": [counts[item, "view"] for item in items],
+            "carts": [counts[item, "cart"] for item in items],
             "category": pd.Series([f"kind {int(item[1:]) % 2}" for item in items], dtype=object),
             "brand": pd.Series([None] * len(items), dtype=object),
         }
-    ).to_parquet(folder / "item_features.parquet", index=False)
+    )
+
+
+def history_of(folder: Path, events: Sequence[Event]) -> Path:
+    """Writes history's tables."""
+    folder.mkdir(parents=True)
+    enriched_of(folder, events)
+    item_features_of(events).to_parquet(folder / "item_features.parquet", index=False)
+    return folder
+
+
+def delta_of(folder: Path, events: Sequence[Event], history: Sequence[Event] = ()) -> Path:
+    """Writes the deltas' tables: of each day, the rows it touched as of its end."""
+    folder.mkdir(parents=True)
+    enriched_of(folder, events)
+    for day in {event[0] for event in events}:
+        until = [*history, *(event for event in events if event[0] <= day)]
+        touched = [event for event in events if event[0] == day]
+        users, items = user_features_of(until), item_features_of(until)
+        for name, rows in (
+            ("user_features", users[users["user_id"].isin({event[1] for event in touched})]),
+            ("item_features", items[items["item_id"].isin({event[2] for event in touched})]),
+        ):
+            path = folder / name / f"date={day}" / f"{name}.parquet"
+            path.parent.mkdir(parents=True)
+            rows.to_parquet(path, index=False)
     return folder
 
 
@@ -138,10 +210,20 @@ def interactions() -> Callable[[Sequence[Event]], pd.DataFrame]:
 
 @pytest.fixture
 def tables(tmp_path: Path) -> Callable[..., Path]:
-    """Events -> the folder that the features stage makes of them."""
+    """History's events -> the folder that the features stage makes of them."""
 
     def write(events: Sequence[Event], name: str = "features") -> Path:
-        return tables_of(tmp_path / name, events)
+        return history_of(tmp_path / name, events)
+
+    return write
+
+
+@pytest.fixture
+def deltas(tmp_path: Path) -> Callable[..., Path]:
+    """The deltas' events -> the folder that the features stage makes of them."""
+
+    def write(events: Sequence[Event], name: str = "delta") -> Path:
+        return delta_of(tmp_path / name, events)
 
     return write
 
@@ -156,7 +238,7 @@ def checkerboard_tables(
     checkerboard: Checkerboard, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The checkerboard's history, as the features stage writes it."""
-    return tables_of(tmp_path_factory.mktemp("checkerboard") / "history", checkerboard.events)
+    return history_of(tmp_path_factory.mktemp("checkerboard") / "history", checkerboard.events)
 
 
 @dataclass(frozen=True)
@@ -193,8 +275,8 @@ class Project:
 def project_in(folder: Path, history: Sequence[Event], delta: Sequence[Event]) -> Project:
     shutil.copytree(ROOT / "conf", folder / "conf")
     shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
-    tables_of(folder / "artifacts/features/history", history)
-    tables_of(folder / "artifacts/features/delta", delta)
+    history_of(folder / "artifacts/features/history", history)
+    delta_of(folder / "artifacts/features/delta", delta, history)
     bought = {event[1:3] for event in delta if event[3] == "purchase"}
     targets = pd.DataFrame(sorted(bought), columns=["user_id", "item_id"])
     targets.to_parquet(folder / "artifacts/features/delta/targets.parquet", index=False)
@@ -283,6 +365,25 @@ def update_config(
         )
 
     return shrunk
+
+
+@pytest.fixture
+def bundle_with_side(bundle: Bundle) -> Bundle:
+    """The bundle with a network that is told of users and items, too."""
+    features = {
+        "users": ("views", "total_spent"),
+        "items": ("views", "avg_price"),
+        "attributes": ("category", "brand"),
+    }
+    config = ModelConfig.model_validate(bundle.network.config.model_dump() | {"features": features})
+    torch.manual_seed(8)
+    network = NCF(3, 4, config, side.codes(bundle.items, config.features.attributes))
+    for part in (network.users.side, network.items.side):
+        assert part is not None
+        for parameter in part.parameters():
+            torch.nn.init.normal_(parameter)
+        part.fit(torch.rand(part.inputs.shape[0], 2))
+    return replace(bundle, network=network.eval())
 
 
 @pytest.fixture

@@ -49,6 +49,34 @@ def test_a_bundle_comes_back_as_it_went(bundle: Bundle, saved: Path) -> None:
     assert loaded.provenance == bundle.provenance
 
 
+def test_a_bundle_with_side_inputs_comes_back_as_it_went(
+    bundle_with_side: Bundle, tmp_path: Path
+) -> None:
+    kept = bundle_with_side.save(tmp_path / "model")
+    loaded = Bundle.load(tmp_path / "model")
+
+    assert {path.name for path in (tmp_path / "model").iterdir()} == FILES
+    assert loaded.network.config == bundle_with_side.network.config
+    everyone = ["ann", "bob", "cem"]
+    np.testing.assert_array_equal(loaded.scores(everyone), bundle_with_side.scores(everyone))
+    assert loaded.save(tmp_path / "again").digest == kept.digest
+
+
+def test_without_side_inputs_no_file_speaks_of_them(saved: Path) -> None:
+    assert set(json.loads((saved / "config.json").read_text())) == {"towers", "factors", "layers"}
+    assert not any("side" in name for name in load_file(saved / "model.safetensors"))
+
+
+def test_words_that_do_not_fit_the_weights_are_an_error(
+    bundle_with_side: Bundle, tmp_path: Path
+) -> None:
+    bundle_with_side.save(tmp_path / "model")
+    change("items.parquet", lambda t: t.assign(category="kind 0"))(tmp_path / "model")
+
+    with pytest.raises(BundleError, match=r"size mismatch for items\.side\.words"):
+        Bundle.load(tmp_path / "model")
+
+
 def test_its_digest_is_the_hash_of_its_folder(bundle: Bundle, tmp_path: Path) -> None:
     kept = bundle.save(tmp_path / "model")
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from progrec.learning import config as configs
 from progrec.learning import train, update
-from progrec.learning.config import Job, ModelConfig
+from progrec.learning.config import FeaturesConfig, Job, ModelConfig
 from progrec.settings import SettingsError
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +76,34 @@ def test_every_trainer_composes_in_both_stages(composed: Composed, stage: str, p
     assert (trainer.max_epochs <= 2) == (preset == "smoke")
 
 
+def test_side_inputs_are_a_choice_and_none_is_the_default(composed: Composed) -> None:
+    default, none, attributes, tables = (
+        configs.train_config(composed("train", *overrides)).model
+        for overrides in (
+            (),
+            ("features=none",),
+            ("features=attributes",),
+            ("features=tables", "model=gmf"),
+        )
+    )
+
+    assert default == none
+    assert default.features == FeaturesConfig()
+    assert attributes.features == FeaturesConfig(attributes=("category", "brand"))
+    assert tables.towers == ("gmf",)
+    assert "avg_price" in tables.features.items
+    assert tables.features.attributes == ("category", "brand")
+
+
+def test_an_unknown_key_of_side_inputs_is_named_with_the_nearest(command: Command) -> None:
+    edit("features/tables.yaml", "attributes:", "atributes:")
+
+    assert command("train", "features=tables") == (
+        "error: conf/ (train.yaml) cannot be used:\n"
+        "  model.features.atributes: unknown key; did you mean attributes?\n"
+    )
+
+
 def test_an_unknown_key_in_a_file_is_named_with_the_nearest(command: Command) -> None:
     edit("model/neumf.yaml", "factors: 32", "factors: 32\nfactor: 8")
 
@@ -99,6 +127,7 @@ def test_an_unknown_key_in_the_updates_file_is_named_with_the_nearest(command: C
     ("override", "hint"),
     [
         ("model.factor=8", "model.factor: unknown key; did you mean factors?"),
+        ("model.features.user=[]", "model.features.user: unknown key; did you mean users?"),
         ("optimizer.rate_table=1", "optimizer.rate_table: unknown key; did you mean table_rate?"),
         ("trainr=smoke", "trainr: unknown key; did you mean trainer?"),
         ("+model.factor=8", "  model.factor: unknown key; did you mean factors?"),
@@ -135,6 +164,8 @@ def test_an_unknown_preset_is_answered_with_those_there_are(command: Command) ->
         ("seed=-1", "seed: Input should be greater than or equal to 0 (it is -1)"),
         ("model.factors=0", "model.factors: Input should be greater than or equal to 1 (it is 0)"),
         ("model.towers=[]", "towers must name at least one of gmf, mlp"),
+        ("model.features.users=[view]", "model.features.users.0: Input should be 'total_purchases"),
+        ("model.features.attributes=[color]", "Input should be 'category' or 'brand'"),
         ("model.layers=[8]", "layers must have at least two widths"),
         ("optimizer.table_rate=0", "optimizer.table_rate: Input should be greater than 0"),
     ],

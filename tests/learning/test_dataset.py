@@ -149,17 +149,75 @@ def test_the_days_are_read_in_their_order(tables: Callable[..., Path]) -> None:
         ]
     )
 
-    table = dataset.read_interactions(folder / "interactions")
+    table = dataset.read_interactions(folder / "enriched")
 
     days = [date(2019, 12, 31), date(2020, 1, 2), date(2020, 1, 10)]
-    assert dataset.read_days(folder / "interactions") == days
+    assert dataset.read_days(folder / "enriched") == days
     assert list(table["date"]) == days
     assert list(table["user_id"]) == ["bob", "cem", "ann"]
-    assert list(dataset.read_day(folder / "interactions", days[0])["user_id"]) == ["bob"]
+    assert list(dataset.read_day(folder / "enriched", days[0])["user_id"]) == ["bob"]
+
+
+def test_the_table_says_what_each_user_did_with_each_item_on_each_day(
+    tables: Callable[..., Path], interactions: Interactions
+) -> None:
+    events = [
+        ("2020-01-01", "bob", "p02", "view"),
+        ("2020-01-01", "bob", "p02", "purchase"),
+        ("2020-01-01", "bob", "p02", "purchase"),
+        ("2020-01-01", "bob", "p02", "view"),
+        ("2020-01-01", "ann", "p03", "click"),
+        ("2020-01-01", "ann", "p02", "cart"),
+        ("2020-01-02", "bob", "p02", "remove_from_cart"),
+    ]
+
+    table = dataset.read_interactions(tables(events) / "enriched")
+
+    pd.testing.assert_frame_equal(table, interactions(events), check_dtype=False)
+    assert table.iloc[2].to_list() == [date(2020, 1, 1), "bob", "p02", 2, 0, 0, 0, 2, 5.0]
+
+
+def test_a_day_of_the_table_is_its_rows(tables: Callable[..., Path]) -> None:
+    folder = tables([(f"2020-01-0{day}", "ann", "p00", "view") for day in (1, 2)]) / "enriched"
+    whole = dataset.read_interactions(folder)
+
+    day = dataset.read_day(folder, date(2020, 1, 2))
+
+    pd.testing.assert_frame_equal(day, whole[1:].reset_index(drop=True))
+
+
+def test_a_purchase_without_a_price_spends_nothing(tables: Callable[..., Path]) -> None:
+    folder = tables([("2020-01-01", "ann", "p00", "purchase")] * 2) / "enriched"
+    file = folder / "date=2020-01-01/enriched.parquet"
+    pd.read_parquet(file).assign(price=[None, 0.1]).to_parquet(file, index=False)
+
+    assert dataset.read_interactions(folder)["total_spent"].tolist() == [0.1]
+
+
+def test_what_was_spent_is_an_exact_sum_in_any_order(tables: Callable[..., Path]) -> None:
+    folder = tables([("2020-01-01", "ann", "p00", "purchase")] * 3) / "enriched"
+    file = folder / "date=2020-01-01/enriched.parquet"
+    events = pd.read_parquet(file)
+
+    for prices in ([1e9, 0.1, 0.2], [0.1, 0.2, 1e9]):
+        events.assign(price=prices).to_parquet(file, index=False)
+        assert dataset.read_interactions(folder)["total_spent"].tolist() == [1e9 + 0.3]
+
+
+def test_a_damaged_day_is_an_error_that_names_it(tables: Callable[..., Path]) -> None:
+    folder = tables([("2020-01-01", "ann", "p00", "view")]) / "enriched"
+    (folder / "date=2020-01-01/enriched.parquet").write_bytes(b"PAR1 and then nothing")
+
+    with pytest.raises(InputError, match=r"enriched cannot be read: .*date=2020-01-01"):
+        dataset.read_interactions(folder)
+
+
+def test_no_folder_has_no_days(tmp_path: Path) -> None:
+    assert dataset.read_days(tmp_path / "nowhere") == []
 
 
 def test_no_days_are_an_error_that_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no interactions; run the pipeline: `dvc repro`"):
+    with pytest.raises(InputError, match=r"holds no events; run the pipeline: `dvc repro`"):
         dataset.read_interactions(tmp_path)
 
 

@@ -70,6 +70,33 @@ class _OneBatch(Batches):
         )
 
 
+def with_side() -> NCF:
+    """A network that is told of users and items, too."""
+    torch.manual_seed(1)
+    features = {"users": ("views",), "items": ("views",), "attributes": ("category",)}
+    config = ModelConfig(towers=("gmf",), factors=4, layers=(), features=features)
+    return NCF(N_USERS, N_ITEMS, config, torch.arange(N_ITEMS)[:, None] % 3)
+
+
+def test_side_inputs_have_their_optimizers_and_are_learned() -> None:
+    subject = Learner(with_side(), RATES)
+    before = {name: weight.clone() for name, weight in subject.network.named_parameters()}
+    sparse, dense = subject.configure_optimizers()
+
+    learner.fit(subject, batches(), TRAINER, 2)
+
+    owned = [len(optimizer.param_groups[0]["params"]) for optimizer in (sparse, dense)]
+    assert owned == [3, 6]
+    assert sum(owned) == len(before)
+    changed = {
+        name
+        for name, weight in subject.network.named_parameters()
+        if not torch.equal(weight, before[name])
+    }
+    # Of numbers that are all the mean, and never missing, there is nothing to learn.
+    assert set(before) - changed == {"users.side.weight", "items.side.weight"}
+
+
 @pytest.mark.parametrize("towers", [("gmf",), ("mlp",), ("gmf", "mlp")])
 def test_every_parameter_belongs_to_exactly_one_optimizer(towers: tuple[str, ...]) -> None:
     subject = Learner(network(*towers), RATES)

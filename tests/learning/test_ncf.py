@@ -4,13 +4,19 @@ import pytest
 import torch
 
 from progrec.learning import ncf
-from progrec.learning.config import ModelConfig
+from progrec.learning.config import FeaturesConfig, ModelConfig
 from progrec.learning.ncf import NCF
 
+FEATURES = {
+    "users": ("views", "avg_spent"),
+    "items": ("views", "revenue", "avg_price"),
+    "attributes": ("category", "brand"),
+}
 TOWERS = {
     "gmf": ModelConfig(towers=("gmf",), factors=4, layers=()),
     "mlp": ModelConfig(towers=("mlp",), factors=4, layers=(6, 5)),
     "neumf": ModelConfig(towers=("gmf", "mlp"), factors=4, layers=(6, 5, 3)),
+    "side": ModelConfig(towers=("gmf", "mlp"), factors=4, layers=(6, 5, 3), features=FEATURES),
 }
 N_USERS, N_ITEMS = 5, 11
 
@@ -19,10 +25,19 @@ N_USERS, N_ITEMS = 5, 11
 def network(request: pytest.FixtureRequest) -> NCF:
     """A network whose embeddings are large enough to make a difference."""
     torch.manual_seed(3)
-    network = NCF(N_USERS, N_ITEMS, TOWERS[request.param])
-    for table in (network.users, network.items):
-        torch.nn.init.normal_(table.weight)
+    config = TOWERS[request.param]
+    network = NCF(N_USERS, N_ITEMS, config, codes(N_ITEMS, config))
+    for part in (network.users, network.items):
+        for parameter in part.parameters():
+            torch.nn.init.normal_(parameter)
+        if part.side is not None:
+            part.side.fit(torch.randn(len(part.weight), len(part.side.mean)))
     return network.eval()
+
+
+def codes(n_items: int, config: ModelConfig) -> torch.Tensor:
+    """Codes of every third item's attributes: 0, 1 or 2."""
+    return (torch.arange(n_items) % 3)[:, None].expand(-1, len(config.features.attributes))
 
 
 def every_pair(network: NCF, users: torch.Tensor) -> torch.Tensor:
@@ -95,7 +110,7 @@ def test_gmf_alone_is_a_weighted_product_of_the_embeddings() -> None:
 
 
 def test_growth_keeps_every_old_row_bit_for_bit(network: NCF) -> None:
-    grown = network.grown(N_USERS + 3, N_ITEMS + 2, 0.01)
+    grown = network.grown(N_USERS + 3, N_ITEMS + 2, 0.01, codes(N_ITEMS + 2, network.config))
 
     assert torch.equal(grown.users.weight[:N_USERS], network.users.weight)
     assert torch.equal(grown.items.weight[:N_ITEMS], network.items.weight)
@@ -105,11 +120,12 @@ def test_growth_keeps_every_old_row_bit_for_bit(network: NCF) -> None:
 def test_growth_keeps_the_scores_of_old_pairs(network: NCF) -> None:
     users, items = torch.arange(N_USERS)[:, None], torch.arange(N_ITEMS)[None]
 
-    grown = network.grown(N_USERS + 3, N_ITEMS + 2, 0.01)
+    grown = network.grown(N_USERS + 3, N_ITEMS + 2, 0.01, codes(N_ITEMS + 2, network.config))
 
     assert torch.equal(grown(users, items), network(users, items))
 
 
+@pytest.mark.parametrize("network", ["gmf", "mlp", "neumf"], indirect=True)
 def test_new_rows_are_the_mean_and_apart_by_the_deviation(network: NCF) -> None:
     exact = network.grown(N_USERS + 2, N_ITEMS + 1, 0.0)
     noisy = network.grown(N_USERS + 2000, N_ITEMS, 0.5)
@@ -124,9 +140,25 @@ def test_new_rows_are_the_mean_and_apart_by_the_deviation(network: NCF) -> None:
 def test_growth_leaves_the_network_it_came_from_alone(network: NCF) -> None:
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
 
-    grown = network.grown(N_USERS, N_ITEMS, 0.01)
+    grown = network.grown(N_USERS, N_ITEMS, 0.01, codes(N_ITEMS, network.config))
     with torch.no_grad():
         for weight in grown.parameters():
             weight.add_(1)
 
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
+
+
+@pytest.mark.parametrize("network", ["side"], indirect=True)
+def test_with_side_inputs_new_rows_are_what_these_add(network: NCF) -> None:
+    grown = network.grown(N_USERS + 1, N_ITEMS + 3, 0.01, codes(N_ITEMS + 3, network.config))
+
+    assert grown.items.weight[N_ITEMS:].abs().sum() == 0
+    assert grown.users.weight[N_USERS:].abs().sum() == 0
+    assert not torch.equal(*grown.items(torch.tensor([N_ITEMS, N_ITEMS + 1])))
+    assert grown.probabilities(torch.tensor([N_USERS])).std() > 0.01
+
+
+def test_the_weights_without_side_inputs_are_the_papers(network: NCF) -> None:
+    names = [name for name in network.state_dict() if ".side." in name]
+
+    assert bool(names) == (network.config.features != FeaturesConfig())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from progrec import content
 from progrec.errors import InputError
@@ -22,7 +23,7 @@ from progrec.learning.config import TrainConfig
 from progrec.settings import SplitSettings
 
 if TYPE_CHECKING:
-    from conftest import Checkerboard, Project, Recorder
+    from conftest import Checkerboard, Event, Project, Recorder
 
 Configured = Callable[..., TrainConfig]
 
@@ -240,6 +241,71 @@ def test_a_history_without_anything_to_learn_is_an_error(
     assert not config.out.exists()
 
 
+# Its side inputs
+
+SIDE = ("features=tables", *QUICK)
+
+
+@pytest.fixture
+def told(
+    checkerboard: Checkerboard,
+    tables: Callable[..., Path],
+    train_config: Configured,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[Event], list[list[object]]]:
+    """One more event of history -> what the search's network is told, and then the final one."""
+
+    def train_with(event: Event) -> list[list[object]]:
+        networks = []
+
+        def watched(student: learner.Learner, *_rest: object, **_options: object) -> None:
+            student.curve.append({"epoch": 1, "loss": 0.5, "ndcg@3": 0.5})
+            sides = (student.network.users.side, student.network.items.side)
+            networks.append([side.inputs.tolist() for side in sides])
+
+        monkeypatch.setattr(learner, "fit", watched)
+        folder = tables([*checkerboard.events, event], " ".join(event))
+        train.train(train_config(folder, *SIDE), checkerboard.split, 3, recorder)
+        return networks
+
+    return train_with
+
+
+def test_the_search_knows_nothing_of_what_comes_after_its_past(
+    told: Callable[[Event], list[list[object]]],
+) -> None:
+    cart = ("u00", "p01", "cart")
+    view = ("u00", "p01", "view")
+    search, final = told(("2020-01-26", *cart))
+    other_search, other_final = told(("2020-01-26", *view))
+
+    assert search == other_search
+    assert final != other_final
+    early, whole = told(("2020-01-10", *cart))
+    assert early != search
+    assert whole == final
+
+
+def test_the_kinds_tell_products_apart_that_nobody_has_touched_much(
+    checkerboard: Checkerboard,
+    checkerboard_tables: Path,
+    train_config: Configured,
+    recorder: Recorder,
+) -> None:
+    config = train_config(checkerboard_tables, "features=tables", *LEARNING)
+
+    bundle, _ = train.train(config, checkerboard.split, 3, recorder)
+
+    assert bundle.network.items.side is not None
+    even, odd = bundle.network.items.side.tables[0][1:]
+    own = bundle.network.users(torch.arange(len(checkerboard.users)))
+    with torch.no_grad():
+        scores = [bundle.network._towers(own, kind) for kind in (even, odd)]
+    is_even = torch.tensor([int(user[1:]) % 2 == 0 for user in checkerboard.users])
+    assert torch.equal(scores[0] > scores[1], is_even)
+
+
 # What it writes
 
 
@@ -272,7 +338,7 @@ def test_the_bundle_knows_every_user_and_item_and_what_was_bought(
         [1, 1, date(2020, 1, 2)],
     ]
     assert bundle.provenance.model_dump() == {
-        "data_digest": content.digest(folder),
+        "data_digest": content.digest(folder / "enriched"),
         "config_digest": configs.digest(config),
         "parent_digest": None,
         "watermark": date(2020, 1, 5),
@@ -327,7 +393,7 @@ def test_the_run_names_its_data_by_their_hash(
     (run,) = project.runs("train", f"tags.bundle_digest = '{_digest(trained.stdout)}'")
 
     (given,) = run.inputs.dataset_inputs
-    history = "artifacts/features/history"
+    history = "artifacts/features/history/enriched"
     assert given.dataset.name == "history"
     assert given.dataset.digest == content.digest(project.folder / history)
     assert json.loads(given.dataset.source) == {"uri": history}
@@ -399,7 +465,7 @@ def test_a_run_that_breaks_is_marked_and_ends_in_one_line(
 
     assert end.value.code == 1
     assert capsys.readouterr().err == (
-        "error: nowhere/interactions holds no interactions; run the pipeline: `dvc repro`\n"
+        "error: nowhere/enriched holds no events; run the pipeline: `dvc repro`\n"
     )
     (run,) = project.runs("train", "params.data = 'nowhere'")
     assert run.info.status == "FAILED"

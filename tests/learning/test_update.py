@@ -17,6 +17,9 @@ from progrec.learning import config as configs
 from progrec.learning import update
 from progrec.learning.bundle import Bundle, BundleError
 from progrec.learning.config import UpdateConfig
+from progrec.learning.embeddings import Side
+from progrec.learning.ncf import NCF
+from progrec.learning.update import Day
 
 if TYPE_CHECKING:
     from conftest import Event, Project, Recorder
@@ -34,6 +37,8 @@ DELTA = [
     ("2020-02-02", "dan", "p08", "view"),
 ]
 
+NOBODY = pd.DataFrame({"user_id": []}, dtype=object)
+
 
 @pytest.fixture
 def parent(bundle: Bundle, tmp_path: Path) -> Bundle:
@@ -45,7 +50,7 @@ def parent(bundle: Bundle, tmp_path: Path) -> Bundle:
 @pytest.fixture
 def learned(
     parent: Bundle,
-    tables: Callable[..., Path],
+    deltas: Callable[..., Path],
     update_config: Callable[..., UpdateConfig],
     recorder: Recorder,
     tmp_path: Path,
@@ -54,7 +59,7 @@ def learned(
 
     def learn(events: list[Event], *overrides: str) -> Bundle:
         number = len(list(tmp_path.glob("delta*")))
-        config = update_config(tables(events, f"delta{number}"), tmp_path / "model", *overrides)
+        config = update_config(deltas(events, f"delta{number}"), tmp_path / "model", *overrides)
         update.update(config, recorder)
         return Bundle.load(config.out)
 
@@ -96,7 +101,7 @@ def test_the_watermark_is_the_last_day_and_the_parent_is_named(
 
     assert provenance.watermark == date(2020, 2, 2)
     assert provenance.parent_digest == parent.digest
-    assert provenance.data_digest == content.digest(tmp_path / "delta0")
+    assert provenance.data_digest == content.digest(tmp_path / "delta0/enriched")
 
 
 def test_the_parent_stays_as_it_is(learned: Updated, parent: Bundle, tmp_path: Path) -> None:
@@ -138,9 +143,9 @@ def test_the_days_are_learned_in_their_order(
     seen = []
     learn = update.learn
 
-    def watched(bundle: Bundle, interactions: pd.DataFrame, *rest: object):
-        seen.extend(interactions["date"].unique())
-        return learn(bundle, interactions, *rest)
+    def watched(bundle: Bundle, day: Day, *rest: object):
+        seen.extend(day.interactions["date"].unique())
+        return learn(bundle, day, *rest)
 
     monkeypatch.setattr(update, "learn", watched)
     days = ("2020-02-10", "2020-02-09", "2020-03-01")
@@ -201,12 +206,12 @@ def test_a_day_learned_twice_in_a_row_counts_twice_in_popularity_but_once_as_bou
     interactions: Callable[..., pd.DataFrame],
     update_config: Callable[..., UpdateConfig],
 ) -> None:
-    day = interactions(DELTA[:1])
     features = pd.DataFrame({"item_id": ["p01"], "category": [None], "brand": [None]})
+    day = Day(interactions(DELTA[:1]), NOBODY, features)
     config = update_config(Path("unused"), Path("unused"))
 
-    once, _ = update.learn(bundle, day, features, config)
-    twice, _ = update.learn(once, day, features, config)
+    once, _ = update.learn(bundle, day, config)
+    twice, _ = update.learn(once, day, config)
 
     assert twice.popularity.tolist() == [2, 3, 0, 0]
     assert len(twice.purchases) == len(once.purchases) == 4
@@ -218,10 +223,9 @@ def test_an_item_that_the_deltas_features_lack_has_no_category(
     update_config: Callable[..., UpdateConfig],
 ) -> None:
     features = pd.DataFrame({"item_id": [], "category": [], "brand": []}, dtype=object)
+    day = Day(interactions(DELTA), NOBODY, features)
 
-    grown, _ = update.learn(
-        bundle, interactions(DELTA), features, update_config(Path("unused"), Path("unused"))
-    )
+    grown, _ = update.learn(bundle, day, update_config(Path("unused"), Path("unused")))
 
     assert grown.category.tolist() == ["kind 0", "kind 1", "kind 0", None, None, None]
 
@@ -237,8 +241,7 @@ def test_a_bundle_that_nothing_was_ever_bought_from_is_updated_like_any(
 
     grown, _ = update.learn(
         Bundle.load(tmp_path / "model"),
-        interactions(DELTA),
-        features,
+        Day(interactions(DELTA), NOBODY, features),
         update_config(Path("unused"), Path("unused")),
     )
 
@@ -251,20 +254,128 @@ def test_missing_deltas_are_an_error_that_says_what_to_run(
 ) -> None:
     config = update_config(tmp_path / "nowhere", tmp_path / "model")
 
-    with pytest.raises(InputError, match=r"item_features\.parquet does not exist; run the pipe"):
+    with pytest.raises(InputError, match=r"nowhere does not exist; run the pipeline"):
         update.update(config, recorder)
 
 
 def test_a_missing_parent_is_an_error_that_names_it(
     update_config: Callable[..., UpdateConfig],
-    tables: Callable[..., Path],
+    deltas: Callable[..., Path],
     tmp_path: Path,
     recorder: Recorder,
 ) -> None:
-    config = update_config(tables(DELTA), tmp_path / "nowhere")
+    config = update_config(deltas(DELTA), tmp_path / "nowhere")
 
     with pytest.raises(BundleError, match="nowhere is not a usable bundle"):
         update.update(config, recorder)
+
+
+# With side inputs
+
+# Nothing in it has a weight, so that nothing but the rows is made of it.
+UNTAUGHT = [
+    ("2020-02-01", "zoe", "p06", "remove_from_cart"),
+    ("2020-02-01", "zoe", "p07", "remove_from_cart"),
+    ("2020-02-01", "ann", "p00", "remove_from_cart"),
+]
+
+
+@pytest.fixture
+def told(learned: Updated, parent: Bundle, bundle_with_side: Bundle, tmp_path: Path) -> Updated:
+    """Deltas and overrides -> what becomes of a bundle with side inputs."""
+    bundle_with_side.save(tmp_path / "model")
+    return learned
+
+
+def sides(bundle: Bundle) -> tuple[Side, Side]:
+    users, items = bundle.network.users.side, bundle.network.items.side
+    assert users is not None
+    assert items is not None
+    return users, items
+
+
+def test_the_first_embedding_of_who_and_what_is_new_is_what_is_known_of_them(told: Updated) -> None:
+    bundle = told(UNTAUGHT)
+
+    users, items = sides(bundle)
+    zoe, p06 = torch.tensor([3]), torch.tensor([4])
+    nothing_done = -users.mean / users.deviation
+    torch.testing.assert_close(users.inputs[3], torch.cat([nothing_done, torch.zeros(2)]))
+    torch.testing.assert_close(
+        bundle.network.users(zoe)[0], users.weight @ users.inputs[3] + users.bias
+    )
+    kind_0, no_brand = items.tables[0][1], items.tables[1][0]
+    never_seen_and_never_sold = torch.stack(
+        [-items.mean[0] / items.deviation[0], *torch.tensor([0.0, 0.0, 1.0])]
+    )
+    torch.testing.assert_close(items.inputs[4], never_seen_and_never_sold)
+    torch.testing.assert_close(
+        bundle.network.items(p06)[0],
+        items.weight @ items.inputs[4] + items.bias + kind_0 + no_brand,
+    )
+
+
+def test_new_items_of_different_kinds_differ_from_the_start_and_of_the_same_do_not(
+    told: Updated,
+) -> None:
+    bundle = told([*UNTAUGHT, ("2020-02-01", "zoe", "p08", "remove_from_cart")])
+
+    p06, p07, p08 = bundle.network.items(torch.tensor([4, 5, 6]))
+    assert not torch.equal(p06, p07)
+    assert torch.equal(p06, p08)
+
+
+def test_a_kind_that_is_new_has_an_embedding_from_then_on(
+    bundle_with_side: Bundle,
+    interactions: Callable[..., pd.DataFrame],
+    update_config: Callable[..., UpdateConfig],
+    tmp_path: Path,
+) -> None:
+    day = Day(
+        interactions([("2020-02-01", "ann", "p05", "purchase")]),
+        pd.DataFrame({"user_id": ["ann"], "views": [0], "total_spent": [5.5]}).assign(
+            total_purchases=1
+        ),
+        pd.DataFrame(
+            {"item_id": ["p05"], "category": ["new"], "brand": ["new"], "views": [0]}
+        ).assign(total_sales=1, revenue=5.5),
+    )
+
+    grown, _ = update.learn(bundle_with_side, day, update_config(Path("unused"), Path("unused")))
+
+    _, items = sides(grown)
+    assert [len(table) for table in items.tables] == [4, 2]
+    assert not torch.equal(items.tables[0][3], items.tables[0][0])
+    scores = grown.save(tmp_path / "grown").scores(["ann"])
+    assert (Bundle.load(tmp_path / "grown").scores(["ann"]) == scores).all()
+
+
+def test_what_was_known_is_told_of_the_day_after_it_was_learned(
+    told: Updated, bundle_with_side: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    while_learning = []
+    fine_tune = update._fine_tune
+
+    def watched(network: NCF, *rest: object) -> float | None:
+        while_learning.append([part.side.inputs.clone() for part in (network.users, network.items)])
+        return fine_tune(network, *rest)
+
+    monkeypatch.setattr(update, "_fine_tune", watched)
+
+    bundle = told([*UNTAUGHT, ("2020-02-01", "ann", "p00", "purchase")])
+
+    for during, after, before in zip(
+        while_learning[0], sides(bundle), sides(bundle_with_side), strict=True
+    ):
+        n_old = len(before.inputs)
+        # ann and p00 have the first rows; the other old ones were not touched.
+        assert torch.equal(during[:n_old], before.inputs)
+        assert torch.equal(after.inputs[1:], during[1:])
+        assert not torch.equal(after.inputs[0], during[0])
+
+
+def test_the_same_deltas_tell_the_same_bytes(told: Updated) -> None:
+    assert told(DELTA).digest == told(DELTA).digest
 
 
 # The command
@@ -290,7 +401,9 @@ def test_the_run_names_deltas_and_bundle_and_has_each_days_figures(
     (given,) = run.inputs.dataset_inputs
     losses = project.client.get_metric_history(run.info.run_id, "loss")
     assert given.dataset.name == "deltas"
-    assert given.dataset.digest == content.digest(project.folder / "artifacts/features/delta")
+    assert given.dataset.digest == content.digest(
+        project.folder / "artifacts/features/delta/enriched"
+    )
     assert run.info.run_name == "trainer.threads=1,update.epochs=1"
     assert run.data.params["update.epochs"] == "1"
     assert [metric.step for metric in losses] == [0, 1]
@@ -322,18 +435,17 @@ def test_a_sweep_of_updates_leaves_the_stages_output_alone(
 def test_an_update_by_nothing_is_a_run_that_made_nothing(
     trained: subprocess.CompletedProcess[str],
     project: Project,
-    tables: Callable[..., Path],
+    deltas: Callable[..., Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    empty = tables([], "empty")
+    empty = deltas([], "empty")
     monkeypatch.chdir(project.folder)
     monkeypatch.setattr("sys.argv", ["update", f"data={empty}", f"out={tmp_path / 'same'}"])
 
     configs.composed("update", update._run)
 
     (run,) = project.runs("update", f"params.data = '{empty}'")
-    (given,) = run.inputs.dataset_inputs
-    assert given.dataset.digest == content.digest(empty)
+    assert run.inputs.dataset_inputs == []
     assert "bundle_digest" not in run.data.tags
     assert content.digest(tmp_path / "same") == content.digest(project.folder / "artifacts/model")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,6 +22,8 @@ from progrec.settings import IngestSettings
 from progrec.warehouse import quoted
 
 EXAMPLES, EXAMPLE_LENGTH = 5, 200
+
+_TYPES = {"event_time": "timestamp", "price": "double"}  # of the columns that are no text
 
 _USABLE = "problem is null and product_id is not null"
 
@@ -55,13 +56,14 @@ def ingest(data: Path, out: Path, report: Path, config: IngestSettings, cutoff: 
     sources, products = _sources(data, config), _products(data, config)
     with (
         warehouse.connect() as connection,
-        tempfile.TemporaryDirectory(prefix="progrec-") as scratch,
         atomic.replacing(out / "history") as history,
         atomic.replacing(out / "delta") as delta,
         atomic.replacing(out / "quarantine.parquet") as quarantine,
         atomic.replacing(out / "catalogue.parquet") as catalogue,
     ):
-        _stage(connection, sources, Path(scratch), config)
+        _stage(connection, sources, config)
+        _part(connection)
+        _refuse_no_rows(connection)
         _stage_catalogue(connection, products)
         _refuse_too_many_bad(connection, config)
         _refuse_no_history(connection, cutoff)
@@ -115,32 +117,78 @@ def _products(data: Path, config: IngestSettings) -> list[tuple[str, Source]]:
 def _stage(
     connection: duckdb.DuckDBPyConnection,
     sources: Sequence[tuple[str, Source]],
-    scratch: Path,
     config: IngestSettings,
 ) -> None:
-    """Makes the view `staged` of every row, with what is wrong with it in field and reason.
+    """Makes the table `staged` of all rows, and `files` of which of them are whose.
 
-    The rows lie on disk, a folder a day, for no log is too long then: each day is put in order by
-    itself. Rows of a day are never duplicates of another day's.
+    Rows keep their order in a table, blank lines too: arrival is `rowid`, and a file's rows are
+    those from its `start` to its `stop`. What memory does not hold, DuckDB moves to its scratch
+    folder.
     """
-    files = progress.steps(list(enumerate(sources)), "reading raw files")
-    for number, (kind, file) in files:
-        with _readable(file):
-            connection.execute(
-                f"copy ({validation.judged(connection, number, kind, file, config)}) "
-                f"to {quoted(scratch / str(number))} "
-                "(format parquet, compression uncompressed, partition_by (day))"
-            )
-    if not any(scratch.rglob("*.parquet")):
-        raise InputError("the raw files hold no event: there is no row under their headers")
+    columns = ", ".join(f"{column} {_TYPES.get(column, 'varchar')}" for column in COLUMNS)
     connection.execute(
-        f"create view staged as from read_parquet({quoted(scratch / '*' / '*' / '*.parquet')}, "
-        "hive_partitioning = true, hive_types = {day: date})"
+        f"create table staged ({columns}, day date, content varchar, field varchar, reason varchar)"
+    )
+    connection.execute(
+        "create table files "
+        "(file varchar, kind varchar, first_line bigint, start bigint, stop bigint)"
+    )
+    start = 0
+    for kind, file in progress.steps(sources, "reading raw files"):
+        query = validation.judged(kind, file, config)
+        with _readable(file):
+            inserted = connection.execute(f"insert into staged by name {query}").fetchall()
+        stop = start + inserted[0][0]
+        connection.execute(
+            "insert into files values (?, ?, ?, ?, ?)",
+            [str(file.path), kind, file.first_line, start, stop],
+        )
+        start = stop
+
+
+def _part(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes the view `events` of the good rows and the table `bad` of the others."""
+    ((streamed,),) = connection.execute(
+        f"select coalesce(max(stop), 0) from files where kind = {quoted(STREAM)}"
+    ).fetchall()
+    connection.execute(
+        f"""
+            create view events as
+            select
+                {", ".join(COLUMNS)},
+                case when rowid < {streamed} then {quoted(STREAM)} else {quoted(BATCH)} end
+                    as source,
+                day,
+                rowid as arrival
+            from staged
+            where day is not null
+        """
+    )
+    connection.execute(
+        """
+            create table bad as
+            select
+                file,
+                staged.rowid - start + first_line as line,
+                field,
+                reason,
+                content,
+                staged.rowid as arrival
+            from staged
+            join files on staged.rowid >= start and staged.rowid < stop
+            where field is not null
+        """
     )
 
 
+def _refuse_no_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    if _good_and_bad(connection) == (0, 0):
+        raise InputError("the raw files hold no event: there is no row under their headers")
+
+
 def _refuse_too_many_bad(connection: duckdb.DuckDBPyConnection, config: IngestSettings) -> None:
-    read, bad = connection.execute("select count(*), count(field) from staged").fetchall()[0]
+    good, bad = _good_and_bad(connection)
+    read = good + bad
     if bad <= config.max_bad_fraction * read:
         return
     raise InputError(
@@ -151,7 +199,7 @@ def _refuse_too_many_bad(connection: duckdb.DuckDBPyConnection, config: IngestSe
 
 
 def _refuse_no_history(connection: duckdb.DuckDBPyConnection, cutoff: date) -> None:
-    first, last = connection.execute("select min(day), max(day) from staged").fetchall()[0]
+    first, last = connection.execute("select min(day), max(day) from events").fetchall()[0]
     if first is None:
         raise InputError(
             f"the raw files hold no usable event; the first rows:\n{_first_bad(connection)}"
@@ -165,8 +213,8 @@ def _refuse_no_history(connection: duckdb.DuckDBPyConnection, cutoff: date) -> N
 
 def _first_bad(connection: duckdb.DuckDBPyConnection) -> str:
     examples = connection.execute(
-        f"select file, line, field, reason, content[:{EXAMPLE_LENGTH}] from staged "
-        f"where field is not null order by arrival limit {EXAMPLES}"
+        f"select file, line, field, reason, content[:{EXAMPLE_LENGTH}] from bad "
+        f"order by arrival limit {EXAMPLES}"
     ).fetchall()
     return "\n".join(
         f"  {file}, line {line}: {field} {reason}: {content}"
@@ -188,38 +236,42 @@ def _write_events(
     """
     history.mkdir()
     delta.mkdir()
-    days = connection.execute(
-        "select distinct day from staged where day is not null order by day"
-    ).fetchall()
+    days = connection.execute("select distinct day from events order by day").fetchall()
+    paths = {
+        day: (history if day < cutoff else delta) / f"date={day}" / "events.parquet"
+        for (day,) in days
+    }
     columns = ", ".join((*COLUMNS, "source"))
     arrival, once = "arrival", ""
     if config.drop_duplicates:
         arrival, once = "min(arrival) as arrival", f"group by {columns}"
-    return {
-        day: warehouse.write_parquet(
-            connection,
-            f"""
-                select {columns}
-                from (select {columns}, {arrival} from staged where day = date '{day}' {once})
-                order by event_time, arrival
-            """,
-            (history if day < cutoff else delta) / f"date={day}" / "events.parquet",
-        )
-        for (day,) in progress.steps(days, "writing events")
+    queries = {
+        path: f"""
+            select {columns}
+            from (select {columns}, {arrival} from events where day = date '{day}' {once})
+            order by event_time, arrival
+        """
+        for day, path in paths.items()
     }
+    rows = warehouse.write_many(connection, queries, "writing events")
+    return {day: rows[path] for day, path in paths.items()}
 
 
 def _count(connection: duckdb.DuckDBPyConnection, days: Mapping[date, int]) -> Counts:
-    read, bad = connection.execute("select count(*), count(field) from staged").fetchall()[0]
+    good, bad = _good_and_bad(connection)
     kept = sum(days.values())
-    return Counts(read, kept, read - bad - kept, bad)
+    return Counts(good + bad, kept, good - kept, bad)
+
+
+def _good_and_bad(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    ((good, bad),) = connection.execute("select count(day), count(field) from staged").fetchall()
+    return good, bad
 
 
 def _write_quarantine(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     warehouse.write_parquet(
         connection,
-        "select file, line, field, reason, content from staged where field is not null "
-        "order by arrival",
+        "select file, line, field, reason, content from bad order by arrival",
         path,
     )
 
@@ -229,21 +281,19 @@ def _stage_catalogue(
 ) -> None:
     """Makes the table `products` of every row of the catalogue."""
     texts = ", ".join(f"{column} varchar" for column in CATALOGUE)
-    connection.execute(
-        f"create table products (number bigint, line bigint, problem varchar, {texts})"
-    )
-    for number, (_, file) in enumerate(products):
+    connection.execute(f"create table products (problem varchar, {texts})")
+    for _, file in products:
         with _readable(file):
             connection.execute(
-                f"insert into products by name select {number} as number, * exclude (content) "
-                f"from ({source.rows(connection, file, CATALOGUE)})"
+                "insert into products by name select * exclude (content) "
+                f"from ({source.rows(file, CATALOGUE)}) where content is not null"
             )
 
 
 def _write_catalogue(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     """One row a product: of each column, the value that stands last in the files."""
     attributes = ", ".join(
-        f"arg_max({column}, (number, line)) filter ({column} is not null) as {column}"
+        f"arg_max({column}, rowid) filter ({column} is not null) as {column}"
         for column in CATALOGUE
         if column != "product_id"
     )
@@ -278,7 +328,7 @@ def _report(
 ) -> dict[str, object]:
     reasons = connection.execute(
         "select field || ' ' || split_part(reason, ':', 1) as problem, count(*) "
-        "from staged where field is not null group by problem order by problem"
+        "from bad group by problem order by problem"
     ).fetchall()
     listed, unusable = connection.execute(
         f"select count(*), count(*) filter (not ({_USABLE})) from products"
@@ -307,7 +357,7 @@ def _extent(
                 list(distinct day),
                 cast(min(event_time) as varchar),
                 cast(max(event_time) as varchar)
-            from staged
+            from events
             where {where}
         """
     ).fetchall()[0]

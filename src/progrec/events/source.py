@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,13 +24,20 @@ LONGEST_LINE = 2_000_000  # bytes
 
 # A line is a row: what a broken line holds can then be shown, and nothing after it is swallowed.
 # Reading whole lines and splitting them is also faster than a full CSV parser. The delimiter is a
-# character that Unicode promises never to use.
+# character that Unicode promises never to use. The one line that is skipped is the header.
 _LINES = (
-    "auto_detect = false, header = false, delim = '\U0010ffff', quote = '', escape = '', "
-    f"hive_partitioning = false, max_line_size = {LONGEST_LINE}"
+    "auto_detect = false, header = false, skip = 1, delim = '\U0010ffff', quote = '', "
+    f"escape = '', hive_partitioning = false, max_line_size = {LONGEST_LINE}, "
+    "columns = {content: 'varchar'}"
 )
 _QUOTED_FIELDS = """regexp_extract_all(content || ',', '("(?:[^"]|"")*"|[^",]*),', 1)"""
-_IS_PADDED = """regexp_matches(content, '(^|[,"])[ \t]|[ \t]([,"]|$)')"""
+# Whether a field may have to be unquoted or trimmed: that costs more than all the rest, few lines
+# need it, and a search for each sign is cheaper than a pattern for all.
+_IS_PLAIN = """not (
+    contains(content, '"')
+    or contains(content, ', ') or contains(content, ' ,') or contains(content, e'\t')
+    or starts_with(content, ' ') or ends_with(content, ' ')
+)"""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,11 @@ class Source:
     def is_parquet(self) -> bool:
         """Whether the file is Parquet; else it is CSV."""
         return self.path.suffix == ".parquet"
+
+    @property
+    def first_line(self) -> int:
+        """The line of the first row: the header of a CSV file is its line 1."""
+        return 1 if self.is_parquet else 2
 
 
 def find(folder: Path) -> list[Path]:
@@ -106,21 +117,17 @@ def understand(
     )
 
 
-def rows(connection: duckdb.DuckDBPyConnection, source: Source, columns: Iterable[str]) -> str:
-    """SQL of a file's rows, to be run before the next file's are asked for.
+def rows(source: Source, columns: Iterable[str]) -> str:
+    """SQL of a file's rows, in their order.
 
-    Its columns: `line` (in the file, counted from 1; in Parquet the row), `content` (the row as it
-    stands there), `problem` (why it has no fields, else NULL), and the given canonical columns as
-    trimmed text, NULL where they are empty or absent. A blank line is no row.
+    Its columns: `content` (the row as it stands there), `problem` (why it has no fields, else
+    NULL), and the given canonical columns as trimmed text, NULL where they are empty or absent. A
+    blank line is a row of NULLs.
+
+    No row is numbered, for that would leave all the work to one thread. In the table that the rows
+    are put into they keep their order: their lines follow from `first_line` and `rowid`.
     """
-    if source.is_parquet:
-        return _parquet_rows(source, columns)
-    # Numbering lines while they are read would leave all the work on them to one thread.
-    connection.execute(
-        f"create or replace temp table lines as "
-        f"from read_csv({quoted(source.path)}, {_LINES}, columns = {{content: 'varchar'}})"
-    )
-    return _csv_rows(source, columns)
+    return _parquet_rows(source, columns) if source.is_parquet else _csv_rows(source, columns)
 
 
 def damage(path: Path) -> str | None:
@@ -166,17 +173,14 @@ def _csv_rows(source: Source, columns: Iterable[str]) -> str:
     return f"""
         with split as (
             select
-                rowid + 1 as line,
                 content,
                 contains(content, '"') as is_quoted,
-                {_IS_PADDED} as is_padded,
+                {_IS_PLAIN} as is_plain,
                 case when is_quoted then {_QUOTED_FIELDS} else string_split(content, ',') end
                     as fields
-            from lines
-            where rowid > 0 and content is not null
+            from read_csv({quoted(source.path)}, {_LINES})
         )
         select
-            line,
             content,
             case
                 when is_quoted and length(array_to_string(fields, ',')) <> length(content)
@@ -194,10 +198,9 @@ def _csv_field(source: Source, column: str) -> str:
         return f"cast(null as varchar) as {column}"
     field = f"fields[{source.header.index(source.columns[column]) + 1}]"
     unquoted = f"""replace({field}[2:-2], '""', '"')"""
-    value = f"""case when is_quoted and {field}[1] = '"' then {unquoted} else {field} end"""
-    # Trimming costs more than all the rest, and few lines need it.
-    trimmed = f"case when is_padded then {_trimmed(value)} else {value} end"
-    return f"nullif({trimmed}, '') as {column}"
+    value = f"""case when {field}[1] = '"' then {unquoted} else {field} end"""
+    text = f"case when is_plain then {field} else {_trimmed(value)} end"
+    return f"nullif({text}, '') as {column}"
 
 
 def _parquet_rows(source: Source, columns: Iterable[str]) -> str:
@@ -206,13 +209,10 @@ def _parquet_rows(source: Source, columns: Iterable[str]) -> str:
     whole = ", ".join(f"{named(name)} := {named(name)}" for name in source.header)
     return f"""
         select
-            file_row_number + 1 as line,
             cast(to_json(struct_pack({whole})) as varchar) as content,
             cast(null as varchar) as problem,
             {fields}
-        from read_parquet(
-            {quoted(source.path)}, file_row_number = true, hive_partitioning = false
-        )
+        from read_parquet({quoted(source.path)}, hive_partitioning = false)
     """
 
 

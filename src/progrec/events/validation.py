@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import duckdb
-
 from progrec.events import source
 from progrec.events.schema import BATCH, COLUMNS, EVENT_TYPES
 from progrec.events.source import Source
@@ -24,35 +22,25 @@ _TIME = rf"""
     end
 """
 
-_HIGHEST_PRICE = 1e12  # in any currency; what is above would not fit the features' decimals
+_PRICE_LIMIT = 1e12  # in any currency; what reaches it would not fit the features' decimals
 
 
-def judged(
-    connection: duckdb.DuckDBPyConnection,
-    number: int,
-    kind: str,
-    file: Source,
-    config: IngestSettings,
-) -> str:
-    """SQL of one file's rows, typed and judged.
+def judged(kind: str, file: Source, config: IngestSettings) -> str:
+    """SQL of one file's rows, typed and judged, in their order.
 
-    Its columns: the canonical ones, `source`, `arrival` (the order over all files), `line`, `day`
-    (of a good row) and, of a bad row, `file`, `content`, and the `field` and `reason` of the first
-    thing that is wrong with it; NULL in a good one.
+    Its columns: the canonical ones, `day` (of a good row) and, of a bad row, its `content`, and the
+    `field` and `reason` of the first thing that is wrong with it. A blank line has none of them.
 
     Args:
-        connection: the database that will run it.
-        number: the file's place among all files.
         kind: `stream` or `batch`.
         file: the file.
         config: what a valid row is.
     """
     untyped = ", ".join(column for column in COLUMNS if column not in (*_TYPED, "event_type"))
     return f"""
-        with texts as ({source.rows(connection, file, COLUMNS)}),
+        with texts as ({source.rows(file, COLUMNS)}),
         typed as (
             select
-                line,
                 content,
                 problem,
                 {untyped},
@@ -65,10 +53,6 @@ def judged(
         ),
         judged as (select *, {_judge(config)} as verdict from typed)
         select
-            {quoted(kind)} as source,
-            case when verdict is not null then {quoted(file.path)} end as file,
-            {number} * cast(1e12 as bigint) + line as arrival,
-            line,
             case when verdict is not null then content end as content,
             verdict.field as field,
             verdict.reason as reason,
@@ -92,15 +76,19 @@ def _event_type(kind: str, config: IngestSettings) -> str:
 
 
 def _judge(config: IngestSettings) -> str:
-    """SQL of the first thing that is wrong with a row: {field, reason}, or NULL."""
-    known = ", ".join(quoted(name) for name in EVENT_TYPES)
+    """SQL of the first thing that is wrong with a row: {field, reason}, or NULL.
+
+    A blank line is not wrong.
+    """
+    # Of `not in` DuckDB makes a join, and a join does not keep the order of the rows.
+    unknown = " and ".join(f"event_type <> {quoted(name)}" for name in EVENT_TYPES)
     rules = [
         ("problem is not null", "row", "problem"),
         ("user_id is null", "user_id", "'is missing'"),
         ("product_id is null", "product_id", "'is missing'"),
         ("time_text is null", "event_time", "'is missing'"),
         ("event_type is null", "event_type", "'is missing'"),
-        (f"event_type not in ({known})", "event_type", "'is unknown: ' || event_type"),
+        (unknown, "event_type", "'is unknown: ' || event_type"),
         ("event_time is null", "event_time", "'is not an ISO time: ' || time_text"),
         (
             f"event_time < {quoted(config.earliest)} or event_time >= {quoted(config.latest)}",
@@ -109,10 +97,10 @@ def _judge(config: IngestSettings) -> str:
         ),
         ("price is null and price_text is not null", "price", "'is not a number: ' || price_text"),
         ("not isfinite(price)", "price", "'is not finite: ' || price_text"),
-        (f"abs(price) > {_HIGHEST_PRICE}", "price", "'is absurd: ' || price_text"),
+        (f"abs(price) >= {_PRICE_LIMIT}", "price", "'is absurd: ' || price_text"),
     ]
     cases = "\n".join(
         f"when {condition} then {{'field': '{field}', 'reason': {reason}}}"
         for condition, field, reason in rules
     )
-    return f"case {cases} end"
+    return f"case when content is null then null {cases} end"

@@ -1,10 +1,10 @@
-"""The features stage: events -> the tables that a recommender learns from."""
+"""The feature stages that are SQL alone: relations over tables that are there."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from enum import StrEnum
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -12,100 +12,225 @@ import duckdb
 import typer
 
 from progrec import atomic, progress, settings, warehouse
-from progrec.errors import reported
-from progrec.settings import SplitSettings
-
-DAILY = "interactions"
-TABLES = ("user_features", "item_features", "targets")
-
-_NO_EVENTS = """
-    select
-        null::timestamp as event_time, null::varchar as event_type, null::varchar as user_id,
-        null::varchar as product_id, null::double as price, null::varchar as category_id,
-        null::varchar as category_code, null::varchar as brand
-    where false
-"""
+from progrec.errors import InputError, reported
+from progrec.features import chain, tables
+from progrec.features.relation import Relation
+from progrec.features.tables import Tables
+from progrec.settings import Settings
 
 
-class Part(StrEnum):
-    """A side of the cutoff."""
+@dataclass(frozen=True)
+class Inputs:
+    """What relations are made of.
 
-    HISTORY = "history"
-    DELTA = "delta"
+    Attributes:
+        own: the tables of this side of the cutoff, to which the new ones are added.
+        events: the events of this side, where a relation reads them.
+        catalogue: the catalogue, where a relation reads it.
+        config: the settings.
+    """
+
+    own: Tables
+    events: Path | None
+    catalogue: Path | None
+    config: Settings
+
+    def files(self, name: str) -> list[Path]:
+        """A table's files on this side."""
+        if name == "events":
+            return sorted(self._events.glob("*/*.parquet"))
+        return self.own.files(name)
+
+    def days(self, name: str) -> list[date]:
+        """The days of the deltas that a table has, in order."""
+        if name == "events":
+            return tables.days(self._events)
+        return self.own.days(name)
+
+    def day(self, name: str, day: date) -> Path:
+        """A table's file of one day of the deltas."""
+        if name == "events":
+            return self._events / f"date={day}" / "events.parquet"
+        return self.own.day(name, day)
+
+    @property
+    def _events(self) -> Path:
+        if self.events is None:
+            raise InputError("this relation reads events: name their folder with --events")
+        return self.events
 
 
-def build(
-    events: Path, catalogue: Path, out: Path, target_window: tuple[date, date]
-) -> dict[str, int]:
-    """Runs every relation of `sql/` over one side of the cutoff.
-
-    Args:
-        events: a folder of events, partitioned by date; it may be empty.
-        catalogue: the catalogue that ingest wrote.
-        out: gets `interactions/date=YYYY-MM-DD/` and a Parquet file for each other table.
-        target_window: first and last day of the purchases that go to `targets`.
+def build(name: str, inputs: Inputs) -> int:
+    """Makes one relation of whole tables.
 
     Returns:
-        Rows by table.
+        Its rows.
+
+    Raises:
+        CheckError: it does not keep its contract.
+        InputError: a table that it reads is not there.
     """
-    with warehouse.connect() as connection, atomic.replacing(out) as new:
-        _bind(connection, events, catalogue, target_window)
-        for name in progress.steps((DAILY, *TABLES), f"features of {events.name}"):
-            query = (resources.files("progrec.features") / "sql" / f"{name}.sql").read_text()
-            connection.execute(f"create table {name} as {query}")
-        _write_daily(connection, new / DAILY)
-        for name in TABLES:
-            warehouse.write_parquet(connection, f"from {name}", new / f"{name}.parquet")
-        return {name: _count(connection, name) for name in (DAILY, *TABLES)}
+    relation = Relation.named(name)
+    reads = relation.contract.reads
+    with warehouse.connect() as connection:
+        for view, rows in _constants(relation, inputs).items():
+            _bind(connection, view, rows)
+        for table in (*reads.day, *reads.so_far):
+            _bind(connection, table, _rows(table, inputs.files(table)))
+        for table in reads.earlier:
+            _bind(connection, f"earlier_{table}", Relation.named(table).none)
+        relation.create(connection)
+        with atomic.replacing(inputs.own.whole(name)) as new:
+            return warehouse.write_parquet(connection, f"from {name}", new)
 
 
-def _bind(
+def build_days(name: str, inputs: Inputs, history: Tables) -> dict[date, int]:
+    """Makes one relation for each day of the deltas that is new or changed, or follows such a day.
+
+    A day's rows are those that the day touches, as they stand at its end. What went before is read
+    from the table itself, history's and the earlier days'.
+
+    Args:
+        name: the relation.
+        inputs: the tables of the deltas.
+        history: the tables of history.
+
+    Returns:
+        Rows of the days that were made.
+
+    Raises:
+        CheckError: a day does not keep the relation's contract.
+        InputError: a table that it reads is not there.
+    """
+    relation = Relation.named(name)
+    reads = relation.contract.reads
+    constants = _constants(relation, inputs)
+    tables_of_day = (reads.touched, *reads.day, *reads.so_far)
+    days = inputs.days(reads.touched)
+    links = chain.links(
+        [chain.code(), relation.text, *constants.values()],
+        [file for table in reads.state for file in history.files(table)]
+        + ([inputs.catalogue] if inputs.catalogue else []),
+        {day: [inputs.day(table, day) for table in tables_of_day] for day in days},
+    )
+    stale = chain.stale(inputs.own, name, links)
+    if not stale:
+        return {}
+    made = {}
+    with warehouse.connect() as connection:
+        for view, rows in constants.items():
+            _bind(connection, view, rows)
+        _load_state(connection, relation, inputs, history, stale)
+        for day in progress.steps(stale, f"{name}, day by day"):
+            _bind_day(connection, relation, inputs, day)
+            relation.create(connection)
+            with atomic.replacing(inputs.own.day(name, day)) as new:
+                made[day] = warehouse.write_parquet(connection, f"from {name}", new, links[day])
+            if name in reads.earlier:
+                _update_state(connection, name, name)
+    return made
+
+
+def _constants(relation: Relation, inputs: Inputs) -> dict[str, str]:
+    """SQL of what a relation reads beside tables of events: settings, and the catalogue."""
+    config = inputs.config
+    weights = ", ".join(
+        f"cast({weight} as double) as {event_type}"
+        for event_type, weight in sorted(config.interactions.weights.items())
+    )
+    end = config.split.cutoff + timedelta(config.split.horizon_days)
+    known = {
+        "catalogue": f"from {warehouse.parquet([inputs.catalogue])}" if inputs.catalogue else "",
+        "session": f"select {config.sessions.gap_minutes} as gap_minutes",
+        "target_window": (
+            f"select timestamp '{config.split.cutoff}' as first_day, timestamp '{end}' as end_day"
+        ),
+        "weights": f"select {weights}",
+    }
+    return {name: known[name] for name in relation.contract.reads.constants}
+
+
+def _load_state(
     connection: duckdb.DuckDBPyConnection,
-    events: Path,
-    catalogue: Path,
-    target_window: tuple[date, date],
+    relation: Relation,
+    inputs: Inputs,
+    history: Tables,
+    stale: Sequence[date],
 ) -> None:
-    """Gives the relations their inputs: events, catalogue and target_window."""
-    files = sorted(events.glob("*/*.parquet"))
-    rows = f"from {warehouse.parquet(files)}" if files else _NO_EVENTS
-    first, last = target_window
-    connection.execute(f"create view events as {rows}")
-    connection.execute(f"create view catalogue as from {warehouse.parquet([catalogue])}")
+    """Reads into memory what was there before the days, as far as any of them touches it."""
+    reads = relation.contract.reads
+    touched = warehouse.parquet([inputs.day(reads.touched, day) for day in stale])
+    for table, columns in (reads.earlier | reads.so_far).items():
+        days = [inputs.day(table, day) for day in inputs.days(table) if day < stale[0]]
+        key, by = ", ".join(Relation.named(table).contract.checks.key), ", ".join(columns)
+        last = f"qualify row_number() over (partition by {key} order by file_index desc) = 1"
+        connection.execute(
+            f"create table state_{table} as "
+            f"select * from {warehouse.parquet([*history.files(table), *days])} "
+            f"where ({by}) in (select {by} from {touched}) {last if days else ''}"
+        )
+
+
+def _update_state(connection: duckdb.DuckDBPyConnection, table: str, rows: str) -> None:
+    """Puts a day's rows in the place of those with the same key."""
+    key = ", ".join(Relation.named(table).contract.checks.key)
+    connection.execute(f"delete from state_{table} where ({key}) in (select {key} from {rows})")
+    connection.execute(f"insert into state_{table} from {rows}")
+
+
+def _bind_day(
+    connection: duckdb.DuckDBPyConnection, relation: Relation, inputs: Inputs, day: date
+) -> None:
+    """The relations of one day: its own rows, and what was there before as far as it touches it."""
+    reads = relation.contract.reads
+    for table in reads.day:
+        _bind(connection, table, tables.rows([inputs.day(table, day)]))
+    _bind(connection, "touched", f"from {warehouse.parquet([inputs.day(reads.touched, day)])}")
+    for table, columns in reads.earlier.items():
+        _bind_state(connection, f"earlier_{table}", table, columns)
+    for table, columns in reads.so_far.items():
+        _update_state(connection, table, warehouse.parquet([inputs.day(table, day)]))
+        _bind_state(connection, table, table, columns)
+
+
+def _bind_state(
+    connection: duckdb.DuckDBPyConnection, name: str, table: str, columns: Sequence[str]
+) -> None:
+    """The rows of a table that stand now, as far as the day touches them.
+
+    It is made once, for the relation and its checks read it several times.
+    """
+    by = ", ".join(columns)
     connection.execute(
-        "create view target_window as "
-        f"select date '{first}' as first_day, date '{last}' as last_day"
+        f"create or replace table {name} as "
+        f"from state_{table} where ({by}) in (select {by} from touched)"
     )
 
 
-def _write_daily(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    days = connection.execute(f"select distinct date from {DAILY} order by date").fetchall()
-    for (day,) in days:
-        query = f"select * exclude (date) from {DAILY} where date = date '{day}'"
-        warehouse.write_parquet(connection, query, folder / f"date={day}" / "interactions.parquet")
+def _rows(table: str, files: Sequence[Path]) -> str:
+    return tables.rows(files) if files else Relation.named(table).none
 
 
-def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    return int(connection.execute(f"select count(*) from {name}").fetchall()[0][0])
-
-
-def window(part: Part, split: SplitSettings) -> tuple[date, date]:
-    """The days whose purchases are to be foreseen: the end of history, the start of the deltas."""
-    if part is Part.HISTORY:
-        return split.cutoff - timedelta(split.validation_days), split.cutoff - timedelta(1)
-    return split.cutoff, split.cutoff + timedelta(split.horizon_days - 1)
+def _bind(connection: duckdb.DuckDBPyConnection, view: str, rows: str) -> None:
+    connection.execute(f"create or replace view {view} as {rows}")
 
 
 def main(
-    part: Annotated[Part, typer.Option()],
-    events: Annotated[Path, typer.Option()],
-    catalogue: Annotated[Path, typer.Option()],
+    names: Annotated[list[str], typer.Argument()],
     out: Annotated[Path, typer.Option()],
+    history: Annotated[Path | None, typer.Option()] = None,
+    events: Annotated[Path | None, typer.Option()] = None,
+    catalogue: Annotated[Path | None, typer.Option()] = None,
 ) -> None:
-    """Builds the feature tables of history or of the deltas."""
+    """Makes relations: of whole tables, or with --history of each day of the deltas."""
     with reported():
-        rows = build(events, catalogue, out, window(part, settings.load().split))
-    typer.echo(f"features: {', '.join(f'{count:,} {name}' for name, count in rows.items())}")
+        inputs = Inputs(Tables(out), events, catalogue, settings.load())
+        for name in progress.steps(names, f"features of {out.name}"):
+            if history is None:
+                typer.echo(f"{name}: {build(name, inputs):,} rows")
+            else:
+                made = build_days(name, inputs, Tables(history))
+                typer.echo(f"{name}: {len(made)} days made, {sum(made.values()):,} rows")
 
 
 if __name__ == "__main__":

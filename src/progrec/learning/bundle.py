@@ -21,6 +21,7 @@ from scipy.sparse import csr_array
 
 from progrec import atomic, content, settings, warehouse
 from progrec.errors import InputError
+from progrec.learning import side
 from progrec.learning.config import ModelConfig
 from progrec.learning.dataset import matrix
 from progrec.learning.ncf import NCF
@@ -55,7 +56,7 @@ class Provenance(Group):
     run and version that carry the bundle's digest.
 
     Attributes:
-        data_digest: hash of the feature tables it was trained on (dvc.lock has the same).
+        data_digest: hash of the enriched events it was trained on (dvc.lock has the same).
         config_digest: hash of the resolved configuration.
         parent_digest: digest of the bundle that it was updated from; None for a cold model.
         watermark: the last day whose events it has learned.
@@ -139,7 +140,8 @@ class Bundle:
         with atomic.replacing(path) as new:
             new.mkdir()
             save_file(self.network.state_dict(), new / WEIGHTS)
-            atomic.write_json(new / NETWORK, self.network.config.model_dump(mode="json"))
+            network = self.network.config.model_dump(mode="json", exclude_defaults=True)
+            atomic.write_json(new / NETWORK, network)
             atomic.write_json(new / PROVENANCE, self.provenance.model_dump(mode="json"))
             _write(pd.DataFrame({"user_id": self.users.ids}), new / USERS)
             _write(self.items, new / ITEMS)
@@ -158,7 +160,8 @@ class Bundle:
             config = _read_json(ModelConfig, path / NETWORK)
             users, items, purchases = (_read(path / name) for name in (USERS, ITEMS, PURCHASES))
             _check(users, items, purchases)
-            network = NCF(len(users), len(items), config)
+            codes = side.codes(items, config.features.attributes)
+            network = NCF(len(users), len(items), config, codes)
             network.load_state_dict(_part(path / WEIGHTS, load_file))
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{path} is not a usable bundle: {error}") from error
@@ -201,9 +204,9 @@ def _check(users: pd.DataFrame, items: pd.DataFrame, purchases: pd.DataFrame) ->
     for ids in (users["user_id"], items["item_id"]):
         if ids.isna().any() or ids.duplicated().any():
             raise ValueError(f"{ids.name} is not there in each row, or not once")
-    for side, table in (("user", users), ("item", items)):
-        if not purchases[side].between(0, len(table) - 1).all():
-            raise ValueError(f"{PURCHASES} names a {side} that has no row in {side}s.parquet")
+    for kind, table in (("user", users), ("item", items)):
+        if not purchases[kind].between(0, len(table) - 1).all():
+            raise ValueError(f"{PURCHASES} names a {kind} that has no row in {kind}s.parquet")
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -20,11 +21,27 @@ from pydantic import Field, model_validator
 
 from progrec import settings
 from progrec.learning.dataset import EventWithWeight
+from progrec.learning.side import Attribute, ItemNumber, UserNumber
 from progrec.settings import Group, SettingsError
+from progrec.tracking import Run, Tracking
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class FeaturesConfig(Group):
+    """What the network is told of users and items besides their rows; nothing if all are empty.
+
+    Attributes:
+        users: numbers, as in the table of user features.
+        items: numbers, as in the table of item features.
+        attributes: words, as in the table of item features.
+    """
+
+    users: tuple[UserNumber, ...] = ()
+    items: tuple[ItemNumber, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
 
 
 class ModelConfig(Group):
@@ -34,11 +51,13 @@ class ModelConfig(Group):
         towers: the towers whose outputs are concatenated.
         factors: width of the GMF embeddings.
         layers: width of the MLP embeddings, then of each layer.
+        features: its side inputs.
     """
 
     towers: tuple[Literal["gmf", "mlp"], ...]
     factors: Count
     layers: tuple[Count, ...]
+    features: FeaturesConfig = FeaturesConfig()
 
     @model_validator(mode="after")
     def _has_something_to_compute(self) -> ModelConfig:
@@ -118,7 +137,8 @@ class FineTuneConfig(Group):
 
     Attributes:
         epochs: passes over the day.
-        new_row_deviation: of the noise that sets new rows apart from the mean row.
+        new_row_deviation: of the noise that sets new rows apart from the mean row; rows with side
+            inputs need none.
     """
 
     epochs: Count
@@ -207,6 +227,18 @@ class Job:
         outputs = [name for name in OUTPUTS if name in type(config).model_fields]
         return config.model_copy(
             update={name: self.folder / getattr(config, name).name for name in outputs}
+        )
+
+    def run(
+        self, tracking: Tracking, experiment: str, config: Stage
+    ) -> AbstractContextManager[Run]:
+        """Opens the job's run: under its sweep's, if it is a sweep's."""
+        return tracking.run(
+            experiment,
+            name=self.overrides or "defaults",
+            params=config.model_dump(mode="json"),
+            tags={},
+            parent=tracking.sweep(experiment, self.sweep) if self.sweep else None,
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
+from progrec import warehouse
 from progrec.errors import InputError
 from progrec.learning.vocabulary import Rows, Vocabulary
 
@@ -28,6 +30,28 @@ COUNTS: dict[EventWithWeight, str] = {
     "purchase": "num_purchases",
 }
 """Its column in the interaction table."""
+
+EVENTS = "enriched"
+"""Where the dated events lie among the feature tables."""
+
+INTERACTIONS = """
+    select
+        cast(event_time as date) as date,
+        user_id,
+        item_id,
+        count(*) filter (where event_type = 'view') as num_views,
+        count(*) filter (where event_type = 'click') as num_clicks,
+        count(*) filter (where event_type = 'cart') as num_carts,
+        count(*) filter (where event_type = 'remove_from_cart') as num_removes,
+        count(*) filter (where event_type = 'purchase') as num_purchases,
+        -- Decimals add up to the same sum in any order; floats do not.
+        cast(coalesce(
+            sum(cast(price as decimal(18, 6))) filter (where event_type = 'purchase'), 0
+        ) as double) as total_spent
+    from {events}
+    group by cast(event_time as date), user_id, item_id
+    order by date, user_id, item_id
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,27 +89,48 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def read_interactions(folder: Path) -> pd.DataFrame:
-    """The daily interaction table: date, user_id, item_id and the counts, in its written order.
+    """The interaction table of all days: what each user did with each item on each day.
+
+    Args:
+        folder: the enriched events, partitioned by date.
+
+    Returns:
+        Columns date, user_id, item_id (together the key and the order), num_views, num_clicks,
+        num_carts, num_removes, num_purchases and total_spent.
 
     Raises:
-        InputError: the table is not there.
+        InputError: there is no day, or a day cannot be read.
     """
     days = read_days(folder)
     if not days:
-        raise InputError(f"{folder} holds no interactions; run the pipeline: `dvc repro`")
-    return pd.concat([read_day(folder, day) for day in days], ignore_index=True)
+        raise InputError(f"{folder} holds no events; run the pipeline: `dvc repro`")
+    return _interactions([_events(folder, day) for day in days])
 
 
 def read_days(folder: Path) -> list[date]:
-    """The days that the interaction table holds, in order."""
+    """The days that the enriched events hold, in order; none where there is no such folder."""
     return sorted(
         date.fromisoformat(path.name.removeprefix("date=")) for path in folder.glob("date=*")
     )
 
 
 def read_day(folder: Path, day: date) -> pd.DataFrame:
-    """One day of the interaction table."""
-    return read_table(folder / f"date={day}" / "interactions.parquet").assign(date=day)
+    """The interaction table of one day."""
+    return _interactions([_events(folder, day)])
+
+
+def _events(folder: Path, day: date) -> Path:
+    return folder / f"date={day}" / "enriched.parquet"
+
+
+def _interactions(files: Sequence[Path]) -> pd.DataFrame:
+    query = INTERACTIONS.format(events=warehouse.parquet(files))
+    try:
+        with warehouse.connect() as connection:
+            frame: pd.DataFrame = connection.sql(query).to_arrow_table().to_pandas()
+    except duckdb.Error as error:
+        raise InputError(f"{files[0].parents[1]} cannot be read: {error}") from None
+    return frame
 
 
 def pairs(

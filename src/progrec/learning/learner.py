@@ -73,7 +73,7 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Sparse Adam for the tables: a step costs what its rows cost. Adam for the layers."""
-        tables = [self.network.users.weight, self.network.items.weight]
+        tables = self.network.tables
         names = {id(table) for table in tables}
         layers = [weight for weight in self.network.parameters() if id(weight) not in names]
         return [

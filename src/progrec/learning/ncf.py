@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from progrec.learning.config import ModelConfig
+from progrec.learning.embeddings import INITIAL_DEVIATION, Embeddings
 
-INITIAL_DEVIATION = 0.01  # as in the paper's implementation
 PAIRS_AT_ONCE = 2**18  # bounds the memory that scoring the catalogue takes
 
 
@@ -21,14 +21,18 @@ class NCF(nn.Module):
     side, so that a step looks a row up once.
     """
 
-    def __init__(self, n_users: int, n_items: int, config: ModelConfig) -> None:
+    def __init__(
+        self, n_users: int, n_items: int, config: ModelConfig, codes: Tensor | None = None
+    ) -> None:
+        """Takes (n_items, a) codes of the items' attributes, if the configuration has any."""
         super().__init__()
         self.config = config
         self.gmf_width = config.factors if "gmf" in config.towers else 0
         self.mlp_width = config.layers[0] if "mlp" in config.towers else 0
         width = self.gmf_width + self.mlp_width
-        self.users = nn.Embedding(n_users, width, sparse=True)
-        self.items = nn.Embedding(n_items, width, sparse=True)
+        features = config.features
+        self.users = Embeddings(n_users, width, len(features.users), None)
+        self.items = Embeddings(n_items, width, len(features.items), codes)
         if self.mlp_width:
             # The first layer in two halves: an item's half is the same for every user.
             self.user_half = nn.Linear(config.layers[0], config.layers[1])
@@ -43,6 +47,11 @@ class NCF(nn.Module):
     def n_items(self) -> int:
         """Number of items."""
         return self.items.num_embeddings
+
+    @property
+    def tables(self) -> list[Tensor]:
+        """What is looked up row by row and has sparse gradients."""
+        return [*self.users.tables, *self.items.tables]
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Logits of pairs.
@@ -68,26 +77,27 @@ class NCF(nn.Module):
         """
         user = self.users(users)[:, None]
         step = max(1, PAIRS_AT_ONCE // max(1, len(users)))
-        blocks = (self.items.weight[start : start + step] for start in range(0, self.n_items, step))
+        starts = range(0, self.n_items, step)
+        blocks = (self.items.block(slice(start, start + step)) for start in starts)
         return torch.cat([torch.sigmoid(self._towers(user, item[None])) for item in blocks], 1)
 
-    def grown(self, n_users: int, n_items: int, deviation: float) -> NCF:
+    def grown(
+        self, n_users: int, n_items: int, deviation: float, codes: Tensor | None = None
+    ) -> NCF:
         """This network with rows for more users and items after its own.
-
-        A new row is the mean of the old ones, and some noise to set it apart.
 
         Args:
             n_users: number of users then, at least as many as now.
             n_items: number of items then, at least as many as now.
-            deviation: standard deviation of the noise.
+            deviation: standard deviation of the noise that sets new rows apart.
+            codes: (n_items, a) codes of the items' attributes, if the configuration has any.
         """
-        grown = NCF(n_users, n_items, self.config)
-        state = self.state_dict()
-        for side, n_rows in (("users", n_users), ("items", n_items)):
-            old = state[f"{side}.weight"]
-            noise = torch.randn(n_rows - len(old), old.shape[1]) * deviation
-            state[f"{side}.weight"] = torch.cat([old, old.mean(dim=0) + noise])
-        grown.load_state_dict(state)
+        grown = NCF(n_users, n_items, self.config, codes)
+        for name, part in self.named_children():
+            if part not in (self.users, self.items):
+                grown.get_submodule(name).load_state_dict(part.state_dict())
+        grown.users.follow(self.users, deviation)
+        grown.items.follow(self.items, deviation)
         return grown
 
     def _towers(self, user: Tensor, item: Tensor) -> Tensor:

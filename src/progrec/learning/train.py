@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from progrec import atomic, content, settings
 from progrec.errors import InputError, reported
 from progrec.learning import config as configs
-from progrec.learning import dataset, learner, pyfunc
+from progrec.learning import dataset, learner, pyfunc, side
 from progrec.learning.batches import Batches
 from progrec.learning.bundle import Bundle, Provenance
 from progrec.learning.config import Job, TrainConfig
@@ -35,7 +35,7 @@ class History:
     """History's tables, and the rows of their ids.
 
     Attributes:
-        interactions: the daily interaction table.
+        interactions: the interaction table.
         item_features: one row an item, in the order of `items`.
         users: the users' rows.
         items: the items' rows.
@@ -49,7 +49,7 @@ class History:
     @classmethod
     def read(cls, folder: Path) -> History:
         """Reads what the features stage wrote."""
-        interactions = dataset.read_interactions(folder / "interactions")
+        interactions = dataset.read_interactions(folder / dataset.EVENTS)
         return cls._of(interactions, dataset.read_table(folder / "item_features.parquet"))
 
     def before(self, day: date) -> History:
@@ -126,7 +126,16 @@ def _search(history: History, config: TrainConfig, split: SplitSettings, k: int,
 
 
 def _network(history: History, config: TrainConfig) -> NCF:
-    return NCF(len(history.users), len(history.items), config.model)
+    features = config.model.features
+    codes = side.codes(history.item_features, features.attributes)
+    network = NCF(len(history.users), len(history.items), config.model, codes)
+    if network.users.side is not None:
+        totals = side.user_totals(history.interactions).reindex(history.users.ids)
+        network.users.side.fit(side.numbers(totals, features.users))
+    if network.items.side is not None:
+        totals = side.item_totals(history.interactions).reindex(history.items.ids)
+        network.items.side.fit(side.numbers(totals, features.items))
+    return network
 
 
 def _batches(history: History, config: TrainConfig) -> Batches:
@@ -155,7 +164,7 @@ def _bundle(network: NCF, history: History, config: TrainConfig, split: SplitSet
         ),
         dataset.purchases(history.interactions, history.users, history.items),
         Provenance(
-            data_digest=content.digest(config.data),
+            data_digest=content.digest(config.data / dataset.EVENTS),
             config_digest=configs.digest(config),
             parent_digest=None,
             watermark=split.cutoff - timedelta(1),
@@ -177,16 +186,10 @@ def _run(composed: DictConfig) -> float:
         job = Job.current()
         config = job.placed(config)
         general = settings.load()
-        tracking = Tracking(general.registry)
-        with tracking.run(
-            EXPERIMENT,
-            name=job.overrides or "defaults",
-            params=config.model_dump(mode="json"),
-            tags={},
-            parent=tracking.sweep(EXPERIMENT, job.sweep) if job.sweep else None,
-        ) as run:
+        with job.run(Tracking(general.registry), EXPERIMENT, config) as run:
             bundle, curve = train(config, general.split, general.evaluate.k, run)
-            run.log_dataset("history", config.data, bundle.provenance.data_digest)
+            data = config.data / dataset.EVENTS
+            run.log_dataset("history", data, bundle.provenance.data_digest)
             pyfunc.log(run, bundle, config.out)
     best = max(row.get(f"ndcg@{general.evaluate.k}", -row["loss"]) for row in curve)
     sys.stdout.write(f"train: {len(bundle.users):,} users, {len(bundle.items):,} items, ")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 
 import pandas as pd
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
 
 from progrec import content, progress, settings
-from progrec.errors import reported
+from progrec.errors import InputError, reported
 from progrec.learning import config as configs
-from progrec.learning import dataset, learner, pyfunc
+from progrec.learning import dataset, learner, pyfunc, side
 from progrec.learning.batches import Batches
 from progrec.learning.bundle import Bundle, Provenance
 from progrec.learning.config import Job, UpdateConfig
@@ -37,12 +39,12 @@ def update(config: UpdateConfig, run: Run) -> Bundle:
     """
     parent = Bundle.load(config.parent)
     bundle = parent
-    item_features = dataset.read_table(config.data / "item_features.parquet")
-    days = dataset.read_days(config.data / "interactions")
+    if not config.data.is_dir():
+        raise InputError(f"{config.data} does not exist; run the pipeline: `dvc repro`")
+    days = dataset.read_days(config.data / dataset.EVENTS)
     for number, day in enumerate(progress.steps(days, "learning the deltas")):
-        interactions = dataset.read_day(config.data / "interactions", day)
         pl.seed_everything(config.seed + number, verbose=False)
-        bundle, loss = learn(bundle, interactions, item_features, config)
+        bundle, loss = learn(bundle, Day.read(config.data, day), config)
         figures = {"users": float(len(bundle.users))}
         run.log_metrics(figures if loss is None else figures | {"loss": loss}, step=number)
     if days:
@@ -50,43 +52,87 @@ def update(config: UpdateConfig, run: Run) -> Bundle:
     return bundle.save(config.out)
 
 
-def learn(
-    bundle: Bundle, interactions: pd.DataFrame, item_features: pd.DataFrame, config: UpdateConfig
-) -> tuple[Bundle, float | None]:
+@dataclass(frozen=True, eq=False)
+class Day:
+    """A day's tables.
+
+    Attributes:
+        interactions: the day's rows of the interaction table.
+        user_features: one row a user whom the day touched, as of its end.
+        item_features: one row an item that the day touched, as of its end.
+    """
+
+    interactions: pd.DataFrame
+    user_features: pd.DataFrame
+    item_features: pd.DataFrame
+
+    @classmethod
+    def read(cls, folder: Path, day: date) -> Day:
+        """Reads what the features stage wrote."""
+        users, items = (
+            dataset.read_table(folder / name / f"date={day}" / f"{name}.parquet")
+            for name in ("user_features", "item_features")
+        )
+        return cls(dataset.read_day(folder / dataset.EVENTS, day), users, items)
+
+    def new_to(self, bundle: Bundle) -> Day:
+        """The day with the features of those only whom a bundle does not know."""
+        new_users = bundle.users.rows(self.user_features["user_id"]) < 0
+        new_items = bundle.vocabulary.rows(self.item_features["item_id"]) < 0
+        return Day(self.interactions, self.user_features[new_users], self.item_features[new_items])
+
+
+def learn(bundle: Bundle, day: Day, config: UpdateConfig) -> tuple[Bundle, float | None]:
     """One day's step: rows for whom and what is new, then a few passes over the day.
+
+    While the day is learned, the side inputs of those who were known are as they were before it;
+    who and what is new has none but the day's own. Category and brand stay those that an item came
+    with.
 
     Args:
         bundle: what was known before.
-        interactions: the day's rows of the interaction table.
-        item_features: category and brand of the deltas' items.
+        day: the day's tables.
         config: the resolved configuration.
 
     Returns:
         The bundle, unsaved, and the last pass's loss; None if nothing in the day has a weight.
     """
-    users = bundle.users.grown(interactions["user_id"])
-    items = _grown_items(bundle, interactions, item_features)
+    users = bundle.users.grown(day.interactions["user_id"])
+    items = _grown_items(bundle, day)
     vocabulary = Vocabulary(items["item_id"].to_numpy(object))
-    network = bundle.network.grown(len(users), len(items), config.update.new_row_deviation)
-    loss = _fine_tune(network, interactions, users, vocabulary, config)
-    bought = dataset.purchases(interactions, users, vocabulary)
+    codes = side.codes(items, bundle.network.config.features.attributes)
+    network = bundle.network.grown(len(users), len(items), config.update.new_row_deviation, codes)
+    _tell(network, day.new_to(bundle), users, vocabulary)
+    loss = _fine_tune(network, day.interactions, users, vocabulary, config)
+    _tell(network, day, users, vocabulary)
+    bought = dataset.purchases(day.interactions, users, vocabulary)
     purchases = pd.concat([bundle.purchases, bought]).drop_duplicates(["user", "item"])
     return Bundle(network, users, items, purchases, bundle.provenance), loss
 
 
-def _grown_items(
-    bundle: Bundle, interactions: pd.DataFrame, item_features: pd.DataFrame
-) -> pd.DataFrame:
+def _grown_items(bundle: Bundle, day: Day) -> pd.DataFrame:
     """The item table with the day's new items after the old, and the day's purchases counted in."""
-    vocabulary = bundle.vocabulary.grown(interactions["item_id"])
+    vocabulary = bundle.vocabulary.grown(day.interactions["item_id"])
     new = pd.DataFrame({"item_id": vocabulary.ids[len(bundle.vocabulary) :], "purchases": 0})
-    attributes = item_features[["item_id", "category", "brand"]]
+    attributes = day.item_features[["item_id", "category", "brand"]]
     grown = pd.concat(
         [bundle.items, new.merge(attributes, on="item_id", how="left")], ignore_index=True
     )
-    sales = interactions.groupby("item_id")["num_purchases"].sum()
+    sales = day.interactions.groupby("item_id")["num_purchases"].sum()
     grown["purchases"] += grown["item_id"].map(sales).fillna(0).astype("int64")
     return grown
+
+
+def _tell(network: NCF, day: Day, users: Vocabulary, items: Vocabulary) -> None:
+    """Gives a network the day's numbers of users and items, if it takes any."""
+    features = network.config.features
+    for part, table, names, rows in (
+        (network.users.side, day.user_features, features.users, users),
+        (network.items.side, day.item_features, features.items, items),
+    ):
+        if part is not None:
+            places = rows.rows(table.iloc[:, 0])
+            part.put(torch.from_numpy(places), side.numbers(table, names))
 
 
 def _fine_tune(
@@ -113,7 +159,7 @@ def _fine_tune(
 
 def _provenance(parent: Bundle, config: UpdateConfig, watermark: date) -> Provenance:
     return Provenance(
-        data_digest=content.digest(config.data),
+        data_digest=content.digest(config.data / dataset.EVENTS),
         config_digest=configs.digest(config),
         parent_digest=parent.digest,
         watermark=watermark,
@@ -126,18 +172,12 @@ def _run(composed: DictConfig) -> None:
         config = configs.update_config(composed)
         job = Job.current()
         config = job.placed(config)
-        tracking = Tracking(settings.load().registry)
-        with tracking.run(
-            EXPERIMENT,
-            name=job.overrides or "defaults",
-            params=config.model_dump(mode="json"),
-            tags={},
-            parent=tracking.sweep(EXPERIMENT, job.sweep) if job.sweep else None,
-        ) as run:
+        with job.run(Tracking(settings.load().registry), EXPERIMENT, config) as run:
             bundle = update(config, run)
-            run.log_dataset("deltas", config.data, content.digest(config.data))
             if bundle.digest != content.digest(config.parent):
                 # Else it is its parent still, whose maker is another run.
+                data = config.data / dataset.EVENTS
+                run.log_dataset("deltas", data, bundle.provenance.data_digest)
                 pyfunc.log(run, bundle, config.out)
     sys.stdout.write(
         f"update: {len(bundle.users):,} users, {len(bundle.items):,} items, learned up to "

@@ -1,0 +1,47 @@
+"""A chain of days: each is known by what it was made of, back to the beginning."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+
+from progrec import content, warehouse
+from progrec.features.tables import Tables
+
+
+def links(
+    recipe: Iterable[str], state: Iterable[Path], days: Mapping[date, Iterable[Path]]
+) -> dict[date, str]:
+    """The name of each day's work: a hash of its inputs and of the day before.
+
+    Args:
+        recipe: how a day is made: code and settings.
+        state: the files that the first day starts from.
+        days: day -> the files that it reads of that day.
+    """
+    link = _hash(*recipe, *map(content.digest, state))
+    found = {}
+    for day in sorted(days):
+        link = found[day] = _hash(link, str(day), *map(content.digest, days[day]))
+    return found
+
+
+def code() -> str:
+    """The source of the modules that make features."""
+    return "".join(path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))
+
+
+def stale(out: Tables, name: str, links: Mapping[date, str]) -> list[date]:
+    """The days of a table that are not there as their links say; days without a link go."""
+    (out.folder / name).mkdir(parents=True, exist_ok=True)
+    for day in out.days(name):
+        if day not in links:
+            shutil.rmtree(out.day(name, day).parent)
+    return [day for day in sorted(links) if warehouse.link(out.day(name, day)) != links[day]]
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.md5("\n".join(parts).encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,125 @@
+"""The rows of users or items, and what is known of them, as a network looks them up."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+INITIAL_DEVIATION = 0.01  # as in NCF's implementation by its authors
+
+
+class Side(nn.Module):
+    """What is known of each row -> what it adds to the row's embedding.
+
+    The numbers, standardised, and whether each is missing pass a linear layer; each code has an
+    embedding. Both are looked up row by row, so that a step costs what its rows cost.
+
+    Attributes:
+        inputs: (n_rows, 2 f) the f numbers in deviations from the mean, as which a missing one
+            counts; then 1 for each that is missing, else 0.
+        mean: (f,) of the rows of the training.
+        deviation: (f,) of the rows of the training.
+        codes: (n_rows, a).
+    """
+
+    inputs: Tensor
+    mean: Tensor
+    deviation: Tensor
+    codes: Tensor
+
+    def __init__(self, n_numbers: int, codes: Tensor, width: int) -> None:
+        """Takes (n_rows, a) codes; the numbers are all the mean until `fit` gives them."""
+        super().__init__()
+        self.register_buffer("inputs", torch.zeros(len(codes), 2 * n_numbers))
+        self.register_buffer("mean", torch.zeros(n_numbers))
+        self.register_buffer("deviation", torch.ones(n_numbers))
+        # Not saved: the bundle's table of items has the words that they stand for.
+        self.register_buffer("codes", codes, persistent=False)
+        self.weight = nn.Parameter(torch.zeros(width, 2 * n_numbers))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.words = nn.ModuleList(
+            nn.Embedding(int(column.max()) + 1, width, sparse=True) for column in codes.T
+        )
+        for table in self.tables:
+            nn.init.normal_(table, std=INITIAL_DEVIATION)
+
+    @property
+    def tables(self) -> list[Tensor]:
+        """The embeddings of the codes."""
+        return list(self.words.parameters())
+
+    def forward(self, rows: Tensor | slice) -> Tensor:
+        """(...) rows -> (..., width)."""
+        added = functional.linear(self.inputs[rows], self.weight, self.bias)
+        for place, table in enumerate(self.words):
+            added = added + table(self.codes[rows, place])
+        return added
+
+    def fit(self, numbers: Tensor) -> None:
+        """Takes the (n_rows, f) numbers of all rows, by which later ones are standardised, too."""
+        mean = numbers.nanmean(dim=0).nan_to_num()
+        deviation = ((numbers - mean) ** 2).nanmean(dim=0).sqrt()
+        self.mean.copy_(mean)
+        # A number that is the same everywhere, or nowhere, has none to be divided by.
+        self.deviation.copy_(torch.where(deviation > 0, deviation, 1))
+        self.put(slice(None), numbers)
+
+    def put(self, rows: Tensor | slice, numbers: Tensor) -> None:
+        """Replaces the numbers of some rows with (n, f) others."""
+        standard = ((numbers - self.mean) / self.deviation).nan_to_num()
+        self.inputs[rows] = torch.cat([standard, numbers.isnan()], dim=1)
+
+    @torch.no_grad()
+    def follow(self, old: Side) -> None:
+        """Becomes a side that had fewer rows and perhaps fewer codes.
+
+        New rows keep their numbers; a new code starts as code 0, the unknown word.
+        """
+        state = self.state_dict()
+        for name, value in old.state_dict().items():
+            state[name][: len(value)] = value
+        for table, before in zip(self.tables, old.tables, strict=True):
+            table[len(before) :] = before[0]
+
+
+class Embeddings(nn.Embedding):
+    """A table of rows; what is known of a row is added to it."""
+
+    def __init__(self, n_rows: int, width: int, n_numbers: int, codes: Tensor | None) -> None:
+        """Takes how many numbers are known of each row, and (n_rows, a) codes, if there are any."""
+        super().__init__(n_rows, width, sparse=True)
+        codes = torch.empty((n_rows, 0), dtype=torch.int64) if codes is None else codes
+        has_side = n_numbers + codes.shape[1] > 0
+        self.side = Side(n_numbers, codes, width) if has_side else None
+
+    @property
+    def tables(self) -> list[Tensor]:
+        """What is looked up row by row and has sparse gradients."""
+        return [self.weight, *(self.side.tables if self.side is not None else [])]
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(...) rows -> (..., width)."""
+        return self._with_side(super().forward(rows), rows)
+
+    def block(self, rows: slice) -> Tensor:
+        """A slice of n rows -> (n, width); not for training, where its gradients were dense."""
+        return self._with_side(self.weight[rows], rows)
+
+    def _with_side(self, embedding: Tensor, rows: Tensor | slice) -> Tensor:
+        return embedding if self.side is None else embedding + self.side(rows)
+
+    @torch.no_grad()
+    def follow(self, old: Embeddings, deviation: float) -> None:
+        """Becomes a table that had fewer rows.
+
+        A new row is the mean of the old ones, and some noise to set it apart. Where more is known
+        of it than that it is new, it adds nothing to that.
+        """
+        n_new = len(self.weight) - len(old.weight)
+        if self.side is None or old.side is None:
+            new = old.weight.mean(dim=0) + torch.randn(n_new, self.embedding_dim) * deviation
+        else:
+            new = torch.zeros(n_new, self.embedding_dim)
+            self.side.follow(old.side)
+        self.weight.copy_(torch.cat([old.weight, new]))

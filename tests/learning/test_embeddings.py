@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from progrec.learning.embeddings import Embeddings, Side
+
+WIDTH = 3
+CODES = torch.tensor([[1, 0], [2, 1], [0, 1], [1, 2]])
+NUMBERS = torch.tensor([[1.0, torch.nan], [2.0, 5.0], [3.0, 7.0], [6.0, torch.nan]])
+
+
+@pytest.fixture
+def side() -> Side:
+    """Four rows of two numbers and two codes, whose weights make a difference."""
+    torch.manual_seed(5)
+    side = Side(2, CODES, WIDTH)
+    for parameter in side.parameters():
+        torch.nn.init.normal_(parameter)
+    side.fit(NUMBERS)
+    return side
+
+
+def embeddings(n_rows: int, n_numbers: int, codes: torch.Tensor | None) -> Embeddings:
+    torch.manual_seed(6)
+    return Embeddings(n_rows, WIDTH, n_numbers, codes)
+
+
+def test_inputs_are_deviations_from_the_mean_of_what_is_known_then_what_is_missing(
+    side: Side,
+) -> None:
+    root = 3.5**0.5  # of the mean of 4, 1, 0 and 9
+
+    expected = [[-2 / root, 0, 0, 1], [-1 / root, -1, 0, 0], [0, 1, 0, 0], [3 / root, 0, 0, 1]]
+    torch.testing.assert_close(side.inputs, torch.tensor(expected))
+
+
+def test_a_number_that_tells_nothing_apart_is_0() -> None:
+    side = Side(2, torch.empty((2, 0), dtype=torch.int64), WIDTH)
+
+    side.fit(torch.tensor([[4.0, torch.nan], [4.0, torch.nan]]))
+
+    assert side.inputs.tolist() == [[0, 0, 0, 1], [0, 0, 0, 1]]
+
+
+def test_what_is_added_is_the_linear_part_and_an_embedding_of_each_code(side: Side) -> None:
+    category, brand = side.tables
+
+    added = side(torch.tensor([[1], [3]]))
+
+    assert added.shape == (2, 1, WIDTH)
+    for row, result in ((1, added[0, 0]), (3, added[1, 0])):
+        linear = side.weight @ side.inputs[row] + side.bias
+        words = category[CODES[row, 0]] + brand[CODES[row, 1]]
+        torch.testing.assert_close(result, linear + words)
+
+
+def test_a_slice_of_rows_is_those_rows(side: Side) -> None:
+    torch.testing.assert_close(side(slice(1, 4)), side(torch.tensor([1, 2, 3])))
+
+
+def test_untrained_numbers_add_nothing() -> None:
+    side = Side(2, torch.empty((4, 0), dtype=torch.int64), WIDTH)
+    side.fit(NUMBERS)
+
+    assert side(torch.arange(4)).abs().sum() == 0
+
+
+def test_put_replaces_rows_by_the_trainings_mean_and_no_others(side: Side) -> None:
+    before = side.inputs.clone()
+
+    side.put(torch.tensor([3, 0]), torch.tensor([[3.0, 7.0], [torch.nan, 6.0]]))
+
+    assert torch.equal(side.inputs[1:3], before[1:3])
+    torch.testing.assert_close(side.inputs[3], before[2])
+    torch.testing.assert_close(side.inputs[0], torch.tensor([0.0, 0.0, 1.0, 0.0]))
+
+
+def test_a_new_word_starts_as_the_unknown_one(side: Side) -> None:
+    codes = torch.cat([CODES, torch.tensor([[0, 0], [3, 3]])])
+    grown = Side(2, codes, WIDTH)
+
+    grown.follow(side)
+
+    unknown, new = grown(torch.tensor([4, 5]))
+    assert torch.equal(grown(torch.arange(4)), side(torch.arange(4)))
+    assert torch.equal(new, unknown)
+
+
+def test_without_inputs_a_table_is_a_table() -> None:
+    table = embeddings(4, 0, None)
+
+    rows = torch.tensor([[2, 0]])
+    assert list(table.state_dict()) == ["weight"]
+    assert torch.equal(table(rows), table.weight[rows])
+    assert torch.equal(table.block(slice(1, 3)), table.weight[1:3])
+
+
+def test_an_embedding_is_the_row_and_what_its_side_adds() -> None:
+    table = embeddings(4, 2, CODES)
+    assert table.side is not None
+
+    rows = torch.tensor([3, 1])
+    expected = table.weight[rows] + table.side(rows)
+    torch.testing.assert_close(table(rows), expected)
+    torch.testing.assert_close(table.block(slice(0, 4))[rows], expected)
+
+
+def test_a_new_row_with_a_side_is_its_side_alone() -> None:
+    old, grown = embeddings(3, 2, CODES[:3]), embeddings(4, 2, CODES)
+    assert grown.side is not None
+
+    grown.follow(old, 0.01)
+
+    new = torch.tensor([3])
+    assert torch.equal(grown(torch.arange(3)), old(torch.arange(3)))
+    assert torch.equal(grown(new), grown.side(new))
+
+
+def test_a_steps_gradients_are_of_its_rows_alone() -> None:
+    table = embeddings(4, 2, CODES)
+
+    table(torch.tensor([1, 3])).sum().backward()
+
+    assert all(weight.grad.is_sparse for weight in table.tables)
+    assert [weight.grad.coalesce().indices().tolist() for weight in table.tables] == [
+        [[1, 3]],
+        [[1, 2]],
+        [[1, 2]],
+    ]
