@@ -1,16 +1,23 @@
-"""The tables of history in plain pandas: a second opinion on what they hold, and on their cost."""
+"""The tables of history in plain pandas: a second opinion on what they hold, and on their cost.
+
+Each table is as its definition reads: the rows of one user, item or session, and what they come to.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from statistics import fmean
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import typer
 
 from progrec import settings
+
+Row = dict[str, Any]
 
 _READ = [
     "event_time",
@@ -23,13 +30,6 @@ _READ = [
     "brand",
     "source",
 ]
-_COUNTS = {
-    "num_clicks": "click",
-    "num_views": "view",
-    "num_carts": "cart",
-    "num_removes": "remove_from_cart",
-    "num_purchases": "purchase",
-}
 
 
 def compute(
@@ -48,11 +48,11 @@ def compute(
     """
     events = pd.read_parquet(events_folder, columns=_READ)
     events = events.rename(columns={"product_id": "item_id"})
-    bought = purchases(events)
-    enriched = enrich(events, bought)
+    events["spent"] = events["price"].where(events["event_type"] == "purchase")
+    enriched = enrich(events)
     visits = sessions(enriched, gap_minutes)
     return {
-        "purchases": bought,
+        "purchases": purchases(events),
         "enriched": enriched,
         "sessions": visits,
         "user_profiles": user_profiles(visits),
@@ -70,131 +70,167 @@ def purchases(events: pd.DataFrame) -> pd.DataFrame:
     return bought[columns].reset_index(drop=True)
 
 
-def enrich(events: pd.DataFrame, bought: pd.DataFrame) -> pd.DataFrame:
+def enrich(events: pd.DataFrame) -> pd.DataFrame:
     """Gives each event what its user had bought strictly before."""
-    amount = bought["purchase_amount"]
-    users = bought["user_id"]
-    past = bought[["user_id"]].assign(
-        event_time=bought["purchase_date"],
-        past_purchases=bought.groupby("user_id").cumcount() + 1,
-        avg_purchase_amount=amount.fillna(0).groupby(users).cumsum()
-        / amount.notna().groupby(users).cumsum(),
-    )
-    # Of purchases at one moment, the last knows them all.
-    past = past.drop_duplicates(["user_id", "event_time"], keep="last")
-    enriched = pd.merge_asof(
-        events, past, on="event_time", by="user_id", allow_exact_matches=False
-    ).fillna({"past_purchases": 0})
+    past = {}
+    for _, rows in events.groupby("user_id"):
+        bought = rows[rows["event_type"] == "purchase"]
+        amounts = list(zip(bought["event_time"], bought["price"], strict=True))
+        for event, time in rows["event_time"].items():
+            past[event] = _past([amount for moment, amount in amounts if moment < time])
     columns = ["event_time", "event_type", "user_id", "item_id", "price", "source"]
-    columns += ["avg_purchase_amount", "past_purchases"]
-    return enriched[columns].astype({"past_purchases": "int64"})
+    return events[columns].join(pd.DataFrame.from_dict(past, orient="index"))
+
+
+def _past(amounts: list[float]) -> Row:
+    known = [amount for amount in amounts if pd.notna(amount)]
+    return {
+        "avg_purchase_amount": fmean(known) if known else np.nan,
+        "past_purchases": len(amounts),
+    }
 
 
 def sessions(enriched: pd.DataFrame, gap_minutes: float) -> pd.DataFrame:
     """One row a visit: events of a user without a longer pause between them."""
-    pause = enriched.groupby("user_id")["event_time"].diff()
-    opens = pause > pd.Timedelta(minutes=gap_minutes)
-    events = _counted(enriched).assign(session_id=opens.groupby(enriched["user_id"]).cumsum())
-    keys = ["user_id", "session_id"]
-    grouped = events.groupby(keys)
-    table = grouped[list(_COUNTS)].sum()
-    table["session_start"] = grouped["event_time"].first()
-    length = grouped["event_time"].last() - table["session_start"]
-    table["session_length"] = length.dt.total_seconds()
-    pauses = grouped.size() - 1
-    table["avg_time_gap"] = (table["session_length"] / pauses).where(pauses > 0, 0.0)
-    last = events.drop_duplicates(keys, keep="last").set_index(keys)
-    table["last_event"] = last["event_type"]
-    table["avg_purchase_amount"] = last["avg_purchase_amount"]
-    table["past_purchases"] = last["past_purchases"]
-    return table.reset_index()
+    users = enriched["user_id"]
+    pauses = enriched.groupby(users)["event_time"].diff()
+    numbers = (pauses > pd.Timedelta(minutes=gap_minutes)).groupby(users).cumsum()
+    return pd.DataFrame(
+        [
+            {"user_id": user, "session_id": number, **_session(rows)}
+            for (user, number), rows in enriched.groupby([users, numbers])
+        ]
+    )
+
+
+def _session(events: pd.DataFrame) -> Row:
+    count = Counter(events["event_type"])
+    first, last = events.iloc[0], events.iloc[-1]
+    length = (last["event_time"] - first["event_time"]).total_seconds()
+    return {
+        "num_clicks": count["click"],
+        "num_views": count["view"],
+        "num_carts": count["cart"],
+        "num_removes": count["remove_from_cart"],
+        "num_purchases": count["purchase"],
+        "session_start": first["event_time"],
+        "session_length": length,
+        "avg_time_gap": length / (len(events) - 1) if len(events) > 1 else 0.0,
+        "last_event": last["event_type"],
+        "avg_purchase_amount": last["avg_purchase_amount"],
+        "past_purchases": last["past_purchases"],
+    }
 
 
 def user_profiles(visits: pd.DataFrame) -> pd.DataFrame:
     """One row a user: the visits on average, and the last one."""
-    table = visits.groupby("user_id").agg(
-        total_sessions=("session_id", "size"),
-        avg_clicks_per_session=("num_clicks", "mean"),
-        avg_views_per_session=("num_views", "mean"),
-        avg_session_length=("session_length", "mean"),
-        avg_time_gap=("avg_time_gap", "mean"),
-        avg_purchase_amount=("avg_purchase_amount", "mean"),
-        max_past_purchases=("past_purchases", "max"),
+    return pd.DataFrame(
+        [{"user_id": user, **_profile(rows)} for user, rows in visits.groupby("user_id")]
     )
-    last = visits.drop_duplicates("user_id", keep="last").set_index("user_id")
-    table["last_session_clicks"] = last["num_clicks"]
-    table["last_session_views"] = last["num_views"]
-    table["last_session_length"] = last["session_length"]
-    table["last_session_event"] = last["last_event"]
-    return table.reset_index()
+
+
+def _profile(visits: pd.DataFrame) -> Row:
+    last = visits.iloc[-1]
+    return {
+        "total_sessions": len(visits),
+        "avg_clicks_per_session": visits["num_clicks"].mean(),
+        "avg_views_per_session": visits["num_views"].mean(),
+        "avg_session_length": visits["session_length"].mean(),
+        "avg_time_gap": visits["avg_time_gap"].mean(),
+        "avg_purchase_amount": visits["avg_purchase_amount"].mean(),
+        "max_past_purchases": visits["past_purchases"].max(),
+        "last_session_clicks": last["num_clicks"],
+        "last_session_views": last["num_views"],
+        "last_session_length": last["session_length"],
+        "last_session_event": last["last_event"],
+    }
 
 
 def user_item_matrix(events: pd.DataFrame, weights: Mapping[str, float]) -> pd.DataFrame:
     """One row a user and item that met: what happened between them, and its score."""
-    table = _counted(events).groupby(["user_id", "item_id"])[[*_COUNTS, "spent"]].sum()
-    table["interaction_score"] = sum(
-        weights[event_type] * table[column] for column, event_type in _COUNTS.items()
+    return pd.DataFrame(
+        [
+            {"user_id": user, "item_id": item, **_cell(rows, weights)}
+            for (user, item), rows in events.groupby(["user_id", "item_id"])
+        ]
     )
-    table = table.rename(columns={"num_purchases": "purchase_count", "spent": "total_spent"})
-    columns = ["purchase_count", "total_spent", "num_clicks", "num_views", "num_carts"]
-    return table[[*columns, "num_removes", "interaction_score"]].reset_index()
+
+
+def _cell(events: pd.DataFrame, weights: Mapping[str, float]) -> Row:
+    count = Counter(events["event_type"])
+    return {
+        "purchase_count": count["purchase"],
+        "total_spent": events["spent"].sum(),
+        "num_clicks": count["click"],
+        "num_views": count["view"],
+        "num_carts": count["cart"],
+        "num_removes": count["remove_from_cart"],
+        "interaction_score": sum(weights[kind] * times for kind, times in count.items()),
+    }
 
 
 def user_features(events: pd.DataFrame) -> pd.DataFrame:
     """One row a user: what was bought and done in all."""
-    grouped = _counted(events).groupby("user_id")
-    counts = grouped[list(_COUNTS)].sum()
-    table = pd.DataFrame(
-        {
-            "total_purchases": counts["num_purchases"],
-            "total_spent": grouped["spent"].sum(),
-            "avg_spent": grouped["spent"].mean().fillna(0.0),
-            "views": counts["num_views"],
-            "clicks": counts["num_clicks"],
-            "carts": counts["num_carts"],
-            "removes": counts["num_removes"],
-        }
+    return pd.DataFrame(
+        [{"user_id": user, **_user(rows)} for user, rows in events.groupby("user_id")]
     )
-    return table.reset_index()
+
+
+def _user(events: pd.DataFrame) -> Row:
+    count = Counter(events["event_type"])
+    priced = events["spent"].count()
+    return {
+        "total_purchases": count["purchase"],
+        "total_spent": events["spent"].sum(),
+        "avg_spent": events["spent"].mean() if priced else 0.0,
+        "views": count["view"],
+        "clicks": count["click"],
+        "carts": count["cart"],
+        "removes": count["remove_from_cart"],
+        "priced_purchases": priced,
+    }
 
 
 def item_features(events: pd.DataFrame, catalogue: pd.DataFrame) -> pd.DataFrame:
     """One row an item that was seen: its sales, and what it is."""
-    grouped = _counted(events).groupby("item_id")
-    counts = grouped[list(_COUNTS)].sum()
-    carts = counts["num_carts"]
-    listed = catalogue.set_index("product_id").reindex(counts.index)
-    code = listed["category_code"].combine_first(_latest(events, "category_code"))
-    number = listed["category_id"].combine_first(_latest(events, "category_id"))
+    listed = catalogue.set_index("product_id").to_dict("index")
     table = pd.DataFrame(
-        {
-            "total_sales": counts["num_purchases"],
-            "revenue": grouped["spent"].sum(),
-            "avg_price": grouped["spent"].mean(),
-            "views": counts["num_views"],
-            "carts": carts,
-            "cart_to_purchase_rate": counts["num_purchases"] / carts.where(carts > 0),
-            "category": code.combine_first(number),
-            "brand": listed["brand"].combine_first(_latest(events, "brand")),
-        }
+        [
+            {"item_id": item, **_item(rows, listed.get(item, {}))}
+            for item, rows in events.groupby("item_id")
+        ]
     )
-    return table.reset_index()
+    # Also where not a single one is known.
+    return table.astype(dict.fromkeys(["category", "brand", "category_code"], "str"))
 
 
-def _counted(events: pd.DataFrame) -> pd.DataFrame:
-    """Events with a column for each type, 1 where it is the event's own, and with money spent."""
-    marks = {
-        column: (events["event_type"] == event_type).astype("int64")
-        for column, event_type in _COUNTS.items()
+def _item(events: pd.DataFrame, listed: Mapping[Any, str | None]) -> Row:
+    count = Counter(events["event_type"])
+    code = _first_known(listed.get("category_code"), _latest(events, "category_code"))
+    number = _first_known(listed.get("category_id"), _latest(events, "category_id"))
+    return {
+        "total_sales": count["purchase"],
+        "revenue": events["spent"].sum(),
+        "avg_price": events["spent"].mean(),
+        "views": count["view"],
+        "carts": count["cart"],
+        "cart_to_purchase_rate": count["purchase"] / count["cart"] if count["cart"] else np.nan,
+        "category": _first_known(code, number),
+        "brand": _first_known(listed.get("brand"), _latest(events, "brand")),
+        "category_code": code,
+        "priced_sales": events["spent"].count(),
     }
-    spent = events["price"].where(events["event_type"] == "purchase", np.nan)
-    return events.assign(**marks, spent=spent)
 
 
-def _latest(events: pd.DataFrame, column: str) -> pd.Series[str]:
-    """The last known value by item; of two at one moment, the greater."""
-    known = events.dropna(subset=[column]).sort_values(["event_time", column])
-    return known.drop_duplicates("item_id", keep="last").set_index("item_id")[column]
+def _latest(events: pd.DataFrame, column: str) -> str | None:
+    """The last known value; of several at one moment, the greatest."""
+    said = zip(events["event_time"], events[column], strict=True)
+    _, value = max(((time, word) for time, word in said if pd.notna(word)), default=(None, None))
+    return value
+
+
+def _first_known(*values: str | None) -> str | None:
+    return next((value for value in values if pd.notna(value)), None)
 
 
 def main(

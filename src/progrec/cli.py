@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 imports = typer.Typer(help="Put a real shop's data where the pipeline reads it.")
 app.add_typer(imports, name="import", no_args_is_help=True)
+features = typer.Typer(help="What the pipeline has made of the data.")
+app.add_typer(features, name="features", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option(help="The folder of raw data.")]
 Add = Annotated[bool, typer.Option("--add", help="Add to a folder that holds other files.")]
@@ -89,6 +91,23 @@ def import_clickstream(
         events=events, purchases=purchases, history=history, out=out, add=add
     )
     _tell(counts, out)
+
+
+@features.command("export")
+def export_features(
+    out: Annotated[Path, typer.Option(help="The folder to write; new or empty.")],
+    form: Annotated[
+        Literal["csv", "parquet"], typer.Option("--format", help="What the files are.")
+    ] = "csv",
+    tables: Annotated[
+        Path, typer.Option("--features", help="The tables of history and of the deltas.")
+    ] = Path("artifacts/features"),
+) -> None:
+    """Write the feature tables as they stand now, under the real-time engine's names."""
+    from progrec.features import export  # noqa: PLC0415
+
+    for file, rows in export.export(tables, out, form).items():
+        typer.echo(f"{out / file}: {rows:,} rows")
 
 
 @app.command()

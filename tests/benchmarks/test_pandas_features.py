@@ -157,9 +157,9 @@ def test_a_cell_of_the_matrix_weighs_what_happened(tables: dict[str, pd.DataFram
 
 def test_users_are_counted_whether_they_buy_or_not(tables: dict[str, pd.DataFrame]) -> None:
     assert rows(tables["user_features"]) == [
-        ("ada", 3, 30.0, 15.0, 2, 0, 1, 1),
-        ("bob", 0, 0.0, 0.0, 1, 1, 0, 0),
-        ("cy", 1, 0.0, 0.0, 1, 0, 0, 0),
+        ("ada", 3, 30.0, 15.0, 2, 0, 1, 1, 2),
+        ("bob", 0, 0.0, 0.0, 1, 1, 0, 0, 0),
+        ("cy", 1, 0.0, 0.0, 1, 0, 0, 0, 0),
     ]
 
 
@@ -167,7 +167,8 @@ def test_items_are_what_the_catalogue_or_else_the_log_says(
     tables: dict[str, pd.DataFrame],
 ) -> None:
     assert rows(tables["item_features"]) == [
-        ("a", 2, 30.0, 15.0, 2, 1, 2.0, "new", "z"),  # z and y at one moment
-        ("b", 1, 0.0, NO, 1, 0, NO, "log", "shop"),  # the log's code, before the catalogue's id
-        ("c", 1, 0.0, NO, 1, 0, NO, "4", NO),
+        ("a", 2, 30.0, 15.0, 2, 1, 2.0, "new", "z", "new", 2),  # z and y at one moment
+        # The log's code goes before the catalogue's id.
+        ("b", 1, 0.0, NO, 1, 0, NO, "log", "shop", "log", 0),
+        ("c", 1, 0.0, NO, 1, 0, NO, "4", NO, NO, 0),
     ]

@@ -70,9 +70,7 @@ def test_a_feature_stage_depends_on_the_relations_that_it_makes(stage: str) -> N
 
     listed = {path for path in dependencies(stage) if path.startswith("src/progrec/features/sql/")}
 
-    files = {
-        f"src/progrec/features/sql/{name}{suffix}" for name in relations for suffix in SUFFIXES
-    }
+    files = {f"{SQL}{name}{suffix}" for name in relations for suffix in (".sql", ".toml")}
     assert listed == {file for file in files if (ROOT / file).exists()}
 
 

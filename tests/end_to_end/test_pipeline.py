@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from progrec.learning import dataset, side
+
 if TYPE_CHECKING:
     from conftest import Project
 
@@ -39,6 +41,20 @@ def test_every_report_is_there_and_adds_up(project: Project) -> None:
     assert metrics["users"] > 0
     for model in ("ncf", "popularity"):
         assert all(0 <= value <= 1 for value in metrics[model].values())
+
+
+def test_learning_sums_up_what_the_feature_tables_say(project: Project) -> None:
+    history = project.folder / "artifacts/features/history"
+    interactions = dataset.read_interactions(history / "enriched")
+
+    for totals, name in (
+        (side.user_totals(interactions), "user_features"),
+        (side.item_totals(interactions), "item_features"),
+    ):
+        table = pd.read_parquet(history / f"{name}.parquet").set_index(totals.index.name)
+        pd.testing.assert_frame_equal(
+            totals, table[list(totals)], check_dtype=False, rtol=1e-12, check_index_type=False
+        )
 
 
 def test_a_second_run_does_nothing_but_publish(project: Project) -> None:

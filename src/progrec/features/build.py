@@ -108,7 +108,7 @@ def build_days(name: str, inputs: Inputs, history: Tables) -> dict[date, int]:
     tables_of_day = (reads.touched, *reads.day, *reads.so_far)
     days = inputs.days(reads.touched)
     links = chain.links(
-        [chain.code(), relation.text, *constants.values()],
+        [chain.code("build", "relation", "tables"), relation.text, *constants.values()],
         [file for table in reads.state for file in history.files(table)]
         + ([inputs.catalogue] if inputs.catalogue else []),
         {day: [inputs.day(table, day) for table in tables_of_day] for day in days},
@@ -141,7 +141,7 @@ def _constants(relation: Relation, inputs: Inputs) -> dict[str, str]:
     end = config.split.cutoff + timedelta(config.split.horizon_days)
     known = {
         "catalogue": f"from {warehouse.parquet([inputs.catalogue])}" if inputs.catalogue else "",
-        "session": f"select {config.sessions.gap_minutes} as gap_minutes",
+        "session": f"select cast({config.sessions.gap_minutes} as bigint) as gap_minutes",
         "target_window": (
             f"select timestamp '{config.split.cutoff}' as first_day, timestamp '{end}' as end_day"
         ),

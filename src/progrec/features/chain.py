@@ -29,9 +29,10 @@ def links(
     return found
 
 
-def code() -> str:
-    """The source of the modules that make features."""
-    return "".join(path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))
+def code(*modules: str) -> str:
+    """The source of modules of this package."""
+    folder = Path(__file__).parent
+    return "".join((folder / f"{name}.py").read_text("utf-8") for name in modules)
 
 
 def stale(out: Tables, name: str, links: Mapping[date, str]) -> list[date]:

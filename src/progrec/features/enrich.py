@@ -101,7 +101,11 @@ def enrich_days(events: Path, out: Path, history: Path, chunk_events: int) -> in
     """
     ours, past = Tables(out), Tables(history).files(PURCHASES)
     files = {day: events / f"date={day}" / "events.parquet" for day in tables.days(events)}
-    recipe = [chain.code(), Relation.named(ENRICHED).text, spending.query()]
+    recipe = [
+        chain.code("enrich", "relation", "spending", "tables"),
+        Relation.named(ENRICHED).text,
+        spending.query(),
+    ]
     links = chain.links(recipe, past, {day: [file] for day, file in files.items()})
     stale = chain.stale(ours, ENRICHED, links)
     if not stale:
@@ -157,7 +161,7 @@ def _enrichments(
     """The work on each chunk, to be done at any time: only the state goes from one to the next."""
     for chunk in chunks:
         events = pa.concat_tables(piece.events for piece in chunk)
-        before = state.of(events["user_id"].unique().to_pylist())
+        before = state.of(connection, events)
         yield partial(_enrich, connection, events, before)
         state.advance(connection, events, before)
 
@@ -191,7 +195,7 @@ def _chunks(days: Iterable[Day], size: int) -> Iterator[list[Piece]]:
     chunk: list[Piece] = []
     room = size
     for day in days:
-        events = pq.read_table(day.events, columns=_COLUMNS, partitioning=None)
+        events = pq.ParquetFile(day.events).read(columns=_COLUMNS)
         start = 0
         while start < len(events):
             piece = Piece(day, events.slice(start, room), start + room >= len(events))

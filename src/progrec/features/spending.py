@@ -62,15 +62,16 @@ class Spending:
                 from {warehouse.parquet(purchases)}
                 where user_id in (select user_id from {warehouse.parquet(events)})
             """
-            state.advance(connection, connection.sql(query).to_arrow_table(), state.of([]))
+            bought = connection.sql(query).to_arrow_table()
+            state.advance(connection, bought, _table([]))
         return state
 
-    def of(self, users: Iterable[str]) -> pa.Table:
-        """The rows of these users, as far as they have bought."""
-        rows = [self._rows[user] for user in users if user in self._rows]
-        columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)
-        arrays = [pa.array(c, field.type) for c, field in zip(columns, _SCHEMA, strict=True)]
-        return pa.table(arrays, schema=_SCHEMA)
+    def of(self, connection: duckdb.DuckDBPyConnection, events: pa.Table) -> pa.Table:
+        """The rows of the users of events, as far as they have bought."""
+        with connection.cursor() as cursor:
+            cursor.register("events", events)
+            users = cursor.execute("select distinct user_id from events").fetchnumpy()["user_id"]
+        return _table(self._rows[user] for user in users if user in self._rows)
 
     def advance(
         self, connection: duckdb.DuckDBPyConnection, events: pa.Table, before: pa.Table
@@ -87,3 +88,9 @@ class Spending:
             cursor.register("spending", before)
             rows = cursor.execute(f"select {', '.join(_SCHEMA.names)} from ({query()})").fetchall()
         self._rows.update((row[0], row) for row in rows)
+
+
+def _table(rows: Iterable[tuple[Any, ...]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, _SCHEMA, strict=True)]
+    return pa.table(arrays, schema=_SCHEMA)

@@ -1,6 +1,7 @@
--- What each user has bought by the end of `events`: the state that enrichment carries on. The
--- purchases at the user's last moment are told apart, for the stream may be cut within a moment.
-with parts as (
+-- What the users who buy among `events` have bought by the end of them: the state that enrichment
+-- carries on. The purchases at a user's last moment are told apart, for the stream may be cut
+-- within a moment.
+with bought as (
     select
         user_id,
         event_time as time,
@@ -9,13 +10,28 @@ with parts as (
         coalesce(cast(price as decimal(18, 6)), 0) as spent
     from events
     where event_type = 'purchase'
+),
+
+-- Of those who have not bought since, the state stays as it is.
+before as (
+    select * from spending
+    where user_id in (select user_id from bought)
+),
+
+parts as (
+    select user_id, time, purchases, priced, spent
+    from bought
     union all
     select user_id, last_time, last_purchases, last_priced, last_spent
-    from spending
+    from before
     union all
     select
-        user_id, cast(null as timestamp), purchases - last_purchases, priced - last_priced, spent - last_spent
-    from spending
+        user_id,
+        cast(null as timestamp),
+        purchases - last_purchases,
+        priced - last_priced,
+        spent - last_spent
+    from before
 ),
 
 latest as (
