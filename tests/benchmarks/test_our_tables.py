@@ -22,9 +22,9 @@ STEPS = [NO_TIME] * 4 + [GAP, GAP - TICK, GAP + TICK, TICK, GAP / 3, timedelta(h
 PRICES = [None, None, 0.0, -3.5, 0.1, 0.2, 9.99, 12.345678, 100_000.01]
 ATTRIBUTES = ["category_id", "category_code", "brand"]
 WORDS = [None, None, "a", "b", "B", "c.d", "ä"]
-UNSAID = {("lid", "category_code"), ("pot", "category_code"), ("pot", "brand")}
+UNSAID = {("pot", "brand"), *((item, "category_code") for item in ("jar", "lid", "mug", "pot"))}
 USERS = ["ann", "bob", "cid", "Zoë"]
-ITEMS = ["cup", "lid", "pan", "pot"]
+ITEMS = ["cup", "jar", "lid", "mug", "pan", "pot"]
 PRODUCTS: list[dict[str, str]] = [
     {"product_id": "cup", "category_id": "1", "category_code": "kitchen.cup", "brand": "acme"},
     {"product_id": "lid", "category_id": "2"},
@@ -40,7 +40,7 @@ def a_log(seed: int, length: int = 600) -> list[Event]:
     time, events = datetime(2020, 1, 1, 22, 30), []
     for number in range(length):
         # It ends with several events at one moment, so that an item's last words are several, too.
-        time += draw.choice(STEPS) if number < length - 16 else NO_TIME
+        time += draw.choice(STEPS) if number < length - 24 else NO_TIME
         user, item = draw.choice(USERS), draw.choice(ITEMS)
         said = {name: draw.choice(WORDS) for name in ATTRIBUTES if (item, name) not in UNSAID}
         source, price = draw.choice(["stream", "batch"]), draw.choice(PRICES)

@@ -212,7 +212,7 @@ def naive(events: list[Event]) -> list[tuple[Any, ...]]:
     return rows
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=12)
 @given(logs(), st.integers(1, 31))
 def test_a_naive_twin_agrees_whatever_the_chunks(events: list[Event], chunk_events: int) -> None:
     with a_log(*events) as log:
@@ -239,7 +239,7 @@ def test_any_size_of_chunk_gives_the_same_bytes(log: Log) -> None:
         assert log.digests() == whole, f"in chunks of {chunk_events}"
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(logs(), st.integers(1, 31), st.sampled_from(["2020-01-02", "2020-01-03"]))
 def test_chunks_of_the_deltas_do_not_matter_either(
     events: list[Event], chunk_events: int, cutoff: str
@@ -253,7 +253,7 @@ def test_chunks_of_the_deltas_do_not_matter_either(
         assert values(current, *names) == naive(events)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=6)
 @given(logs(fewest=2), st.data())
 def test_a_future_event_changes_nothing_before_it(events: list[Event], data: st.DataObject) -> None:
     events = sorted(events, key=lambda each: each["event_time"])

@@ -308,4 +308,3 @@ def test_a_relation_is_spark_sql_too(file: Path) -> None:
 
     # A function that sqlglot does not know is passed on as it stands.
     assert [call.sql() for call in tree.find_all(exp.Anonymous)] == []
-    assert tree.sql("spark") == query

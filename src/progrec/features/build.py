@@ -36,10 +36,24 @@ class Inputs:
     config: Settings
 
     def files(self, name: str) -> list[Path]:
-        """A table's files on this side."""
-        if name == "events":
-            return sorted(self._events.glob("*/*.parquet"))
-        return self.own.files(name)
+        """A table's files on this side.
+
+        Raises:
+            InputError: it is not there; one of no days is.
+        """
+        folder = self._events if name == "events" else self.own.folder / name
+        files = sorted(folder.glob("*/*.parquet")) if name == "events" else self.own.files(name)
+        if not files and not folder.is_dir():
+            raise InputError(f"{folder} does not exist; run the pipeline: `dvc repro`")
+        return files
+
+    def catalogue_of(self, relation: Relation) -> list[Path]:
+        """The catalogue's file, for a relation that reads it."""
+        if not relation.contract.reads.catalogue:
+            return []
+        if self.catalogue is None:
+            raise InputError(f"{relation.name} reads the catalogue: name its file with --catalogue")
+        return [self.catalogue]
 
     def days(self, name: str) -> list[date]:
         """The days of the deltas that a table has, in order."""
@@ -56,7 +70,7 @@ class Inputs:
     @property
     def _events(self) -> Path:
         if self.events is None:
-            raise InputError("this relation reads events: name their folder with --events")
+            raise InputError("events are read: name their folder with --events")
         return self.events
 
 
@@ -72,9 +86,9 @@ def build(name: str, inputs: Inputs) -> int:
     """
     relation = Relation.named(name)
     reads = relation.contract.reads
+    catalogue = inputs.catalogue_of(relation)
     with warehouse.connect() as connection:
-        for view, rows in _constants(relation, inputs).items():
-            _bind(connection, view, rows)
+        _bind_settings(connection, _settings_rows(relation, inputs.config), catalogue)
         for table in (*reads.day, *reads.so_far):
             _bind(connection, table, _rows(table, inputs.files(table)))
         for table in reads.earlier:
@@ -104,13 +118,13 @@ def build_days(name: str, inputs: Inputs, history: Tables) -> dict[date, int]:
     """
     relation = Relation.named(name)
     reads = relation.contract.reads
-    constants = _constants(relation, inputs)
+    setting_rows = _settings_rows(relation, inputs.config)
+    catalogue = inputs.catalogue_of(relation)
     tables_of_day = (reads.touched, *reads.day, *reads.so_far)
     days = inputs.days(reads.touched)
     links = chain.links(
-        [chain.code("build", "relation", "tables"), relation.text, *constants.values()],
-        [file for table in reads.state for file in history.files(table)]
-        + ([inputs.catalogue] if inputs.catalogue else []),
+        [chain.code("build", "relation", "tables"), relation.text, *setting_rows.values()],
+        [*(file for table in reads.state for file in history.files(table)), *catalogue],
         {day: [inputs.day(table, day) for table in tables_of_day] for day in days},
     )
     stale = chain.stale(inputs.own, name, links)
@@ -118,8 +132,7 @@ def build_days(name: str, inputs: Inputs, history: Tables) -> dict[date, int]:
         return {}
     made = {}
     with warehouse.connect() as connection:
-        for view, rows in constants.items():
-            _bind(connection, view, rows)
+        _bind_settings(connection, setting_rows, catalogue)
         _load_state(connection, relation, inputs, history, stale)
         for day in progress.steps(stale, f"{name}, day by day"):
             _bind_day(connection, relation, inputs, day)
@@ -131,23 +144,30 @@ def build_days(name: str, inputs: Inputs, history: Tables) -> dict[date, int]:
     return made
 
 
-def _constants(relation: Relation, inputs: Inputs) -> dict[str, str]:
-    """SQL of what a relation reads beside tables of events: settings, and the catalogue."""
-    config = inputs.config
+def _settings_rows(relation: Relation, config: Settings) -> dict[str, str]:
+    """SQL of the settings that a relation reads."""
     weights = ", ".join(
         f"cast({weight} as double) as {event_type}"
         for event_type, weight in sorted(config.interactions.weights.items())
     )
     end = config.split.cutoff + timedelta(config.split.horizon_days)
     known = {
-        "catalogue": f"from {warehouse.parquet([inputs.catalogue])}" if inputs.catalogue else "",
         "session": f"select cast({config.sessions.gap_minutes} as bigint) as gap_minutes",
         "target_window": (
             f"select timestamp '{config.split.cutoff}' as first_day, timestamp '{end}' as end_day"
         ),
         "weights": f"select {weights}",
     }
-    return {name: known[name] for name in relation.contract.reads.constants}
+    return {name: known[name] for name in relation.contract.reads.settings}
+
+
+def _bind_settings(
+    connection: duckdb.DuckDBPyConnection, setting_rows: dict[str, str], catalogue: list[Path]
+) -> None:
+    for view, rows in setting_rows.items():
+        _bind(connection, view, rows)
+    if catalogue:
+        _bind(connection, "catalogue", f"from {warehouse.parquet(catalogue)}")
 
 
 def _load_state(
@@ -208,7 +228,9 @@ def _bind_state(
 
 
 def _rows(table: str, files: Sequence[Path]) -> str:
-    return tables.rows(files) if files else Relation.named(table).none
+    if files:
+        return tables.rows(files)
+    return f"select *, cast(null as bigint) as position from ({Relation.named(table).none})"
 
 
 def _bind(connection: duckdb.DuckDBPyConnection, view: str, rows: str) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Mapping
 from datetime import date
+from itertools import dropwhile
 from pathlib import Path
 
 from progrec import content, warehouse
@@ -36,12 +37,16 @@ def code(*modules: str) -> str:
 
 
 def stale(out: Tables, name: str, links: Mapping[date, str]) -> list[date]:
-    """The days of a table that are not there as their links say; days without a link go."""
+    """The first day of a table that is not there as its link says, and all days after it.
+
+    Days without a link go.
+    """
     (out.folder / name).mkdir(parents=True, exist_ok=True)
     for day in out.days(name):
         if day not in links:
             shutil.rmtree(out.day(name, day).parent)
-    return [day for day in sorted(links) if warehouse.link(out.day(name, day)) != links[day]]
+    days = sorted(links)
+    return list(dropwhile(lambda day: warehouse.link(out.day(name, day)) == links[day], days))
 
 
 def _hash(*parts: str) -> str:

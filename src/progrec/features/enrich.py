@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import typer
 
 from progrec import atomic, progress, settings, warehouse
-from progrec.errors import reported
+from progrec.errors import InputError, reported
 from progrec.features import chain, spending, tables
 from progrec.features.relation import Relation
 from progrec.features.spending import Spending
@@ -75,12 +75,13 @@ def enrich(events: Path, out: Path, chunk_events: int) -> int:
 
     Raises:
         CheckError: a day does not keep the relation's contract.
+        InputError: there is no event.
     """
+    files = sorted(events.glob("*/*.parquet"))
+    if not files:
+        raise InputError(f"{events} holds no events; run the pipeline: `dvc repro`")
     with warehouse.connect() as connection, atomic.replacing(out / ENRICHED) as new:
-        days = [
-            Day(file, new / file.parent.name / f"{ENRICHED}.parquet")
-            for file in sorted(events.glob("*/*.parquet"))
-        ]
+        days = [Day(file, new / file.parent.name / f"{ENRICHED}.parquet") for file in files]
         return stream(connection, days, Spending(), chunk_events)
 
 

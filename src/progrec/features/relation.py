@@ -33,14 +33,16 @@ class Reads(Group):
             if the day has rows with the same values in those columns.
         so_far: table -> columns: the same by the end of the day, under the table's own name.
         touched: the table whose rows of the day say which rows are meant.
-        constants: what is the same on all days: settings, and the catalogue.
+        settings: groups of settings, each a relation of one row.
+        catalogue: whether it reads the catalogue.
     """
 
     day: tuple[str, ...] = ()
     earlier: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     so_far: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     touched: str = "enriched"
-    constants: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    catalogue: bool = False
 
     @property
     def state(self) -> tuple[str, ...]:
@@ -126,8 +128,8 @@ class Relation:
 
     def _check_columns(self, connection: duckdb.DuckDBPyConnection) -> None:
         described = connection.execute(f"describe {self.name}").fetchall()
-        columns = {column: kind.lower() for column, kind, *_ in described}
-        if columns != self.contract.columns:
+        columns = [(column, kind.lower()) for column, kind, *_ in described]
+        if columns != list(self.contract.columns.items()):
             raise CheckError(f"{self.name}: its columns are {columns}, not as its contract says")
 
     def _check_rows(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -70,7 +70,9 @@ class Spending:
         """The rows of the users of events, as far as they have bought."""
         with connection.cursor() as cursor:
             cursor.register("events", events)
-            users = cursor.execute("select distinct user_id from events").fetchnumpy()["user_id"]
+            users = cursor.execute(
+                "select distinct user_id from events where user_id is not null"
+            ).fetchnumpy()["user_id"]
         return _table(self._rows[user] for user in users if user in self._rows)
 
     def advance(
