@@ -74,10 +74,10 @@ def enrich(events: pd.DataFrame) -> pd.DataFrame:
     """Gives each event what its user had bought strictly before."""
     past = {}
     for _, rows in events.groupby("user_id"):
-        bought = rows[rows["event_type"] == "purchase"]
-        amounts = list(zip(bought["event_time"], bought["price"], strict=True))
-        for event, time in rows["event_time"].items():
-            past[event] = _past([amount for moment, amount in amounts if moment < time])
+        seen = zip(rows["event_time"], rows["event_type"], rows["price"], strict=True)
+        bought = [(time, price) for time, event_type, price in seen if event_type == "purchase"]
+        for event, now in rows["event_time"].items():
+            past[event] = _past([price for time, price in bought if time < now])
     columns = ["event_time", "event_type", "user_id", "item_id", "price", "source"]
     return events[columns].join(pd.DataFrame.from_dict(past, orient="index"))
 
