@@ -95,7 +95,7 @@ def test_an_edited_queue_rule_only_publishes(project: Project) -> None:
 
 
 def test_an_edited_gap_makes_sessions_anew_and_trains_nothing(project: Project) -> None:
-    with edited(project, "params.yaml", "gap_minutes: 30", "gap_minutes: 29"):
+    with edited(project, "params.yaml", "gap_minutes: 30", "gap_minutes: 1"):
         stages = project.repro()
 
     assert sorted(set(stages) - {"publish"}) == [
