@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pytest
 
 from progrec.learning import dataset, side
 
@@ -103,20 +104,12 @@ def test_an_edited_gap_makes_sessions_anew_and_trains_nothing(project: Project) 
     ]
 
 
+@pytest.mark.slow
 def test_an_edited_weight_makes_the_matrix_anew_and_trains_nothing(project: Project) -> None:
     with edited(project, "params.yaml", "click: 0.2", "click: 0.3"):
         stages = project.repro()
 
     assert sorted(stages) == ["interactions-delta", "interactions-history", "publish"]
-
-
-def test_a_chunk_of_any_size_gives_the_same_tables(project: Project) -> None:
-    before = project.lock()["enrich-history"]["outs"]
-    with edited(project, "params.yaml", "chunk_events: 1000000", "chunk_events: 997"):
-        stages = project.repro()
-        assert project.lock()["enrich-history"]["outs"] == before
-
-    assert sorted(stages) == ["enrich-delta", "enrich-history", "publish"]
 
 
 def test_a_new_day_reaches_the_update_and_trains_nothing(project: Project) -> None:
