@@ -22,35 +22,61 @@ def lines(metrics: Path) -> list[str]:
     return captured.get().splitlines()
 
 
+def figures(ndcg: float, coverage: float) -> dict[str, object]:
+    """What the stage writes of a model."""
+    interval = {"mean": ndcg, "low": ndcg - 0.0172, "high": ndcg + 0.0172}
+    over_users = dict.fromkeys(("ndcg@20", "recall@20", "hr@10", "mrr"), interval)
+    share = {"mean": coverage}
+    of_lists = dict.fromkeys(("coverage@20", "gini@20", "long_tail@20"), share)
+    return {**over_users, **of_lists, "by_history": {"0": {"users": 7, **over_users}}}
+
+
+def written(metrics: Path, p: float = 0.0124, baseline: str = "popularity") -> Path:
+    difference = {"mean": 0.0825, "low": -0.0005, "high": 0.0994, "p": p}
+    values = {
+        "users": 1620,
+        baseline: figures(0.05, 0.02),
+        "ncf": figures(0.13474, 0.90345),
+        "difference": {
+            "model": "ncf",
+            "baseline": baseline,
+            "ndcg@20": difference,
+            "recall@20": difference,
+        },
+    }
+    metrics.write_text(json.dumps(values))
+    return metrics
+
+
 def test_the_best_model_comes_first(metrics: Path) -> None:
-    popularity = {"ndcg@20": 0.05, "recall@20": 0.1, "hr@20": 0.25, "coverage@20": 0.02}
-    ncf = {"ndcg@20": 0.13474, "recall@20": 0.2, "hr@20": 1.0, "coverage@20": 0.90345}
-    metrics.write_text(json.dumps({"users": 1620, "popularity": popularity, "ncf": ncf}))
+    title, _, names, lengths, _, *rows, _, caption = lines(written(metrics))
 
-    title, _, header, _, first, second, _ = lines(metrics)
+    assert title.strip() == (
+        "1,620 users who bought something new after the cutoff, with 95 % intervals"
+    )
+    assert names.split() == ["ndcg", "recall", "hr", "coverage", "gini", "long_tail"]
+    assert lengths.split() == ["model", "@20", "@20", "@10", "mrr", "@20", "@20", "@20"]
+    assert [row.split() for row in rows] == [
+        ["ncf", *["0.1347"] * 4, *["0.9034"] * 3],
+        ["0.118–0.152"] * 4,
+        ["popularity", *["0.0500"] * 4, *["0.0200"] * 3],
+        ["0.033–0.067"] * 4,
+    ]
+    assert caption.strip() == (
+        "ncf less popularity, the best baseline, in ndcg@20: +0.0825 [-0.001, +0.099], p = 0.012"
+    )
 
-    assert title.strip() == "1,620 users who bought something new after the cutoff"
-    assert header.split("┃")[1:-1] == [
-        " model      ",
-        " ndcg@20 ",
-        " recall@20 ",
-        "  hr@20 ",
-        " coverage@20 ",
-    ]
-    assert first.split("│")[1:-1] == [
-        " ncf        ",
-        "  0.1347 ",
-        "    0.2000 ",
-        " 1.0000 ",
-        "      0.9034 ",
-    ]
-    assert second.split("│")[1:-1] == [
-        " popularity ",
-        "  0.0500 ",
-        "    0.1000 ",
-        " 0.2500 ",
-        "      0.0200 ",
-    ]
+
+def test_a_p_value_too_small_for_its_digits_is_said_to_be_so(metrics: Path) -> None:
+    assert lines(written(metrics, p=0.0005))[-1].strip().endswith(", p < 0.001")
+
+
+def test_a_hundred_columns_are_enough(metrics: Path) -> None:
+    shown = lines(written(metrics, baseline="popularity_of_late"))
+
+    assert max(len(line) for line in shown) <= 100
+    assert len(shown) == 11
+    assert "popularity_of_late " in shown[7]
 
 
 def test_a_horizon_without_purchases_is_a_table_without_rows(metrics: Path) -> None:
@@ -65,7 +91,9 @@ def test_before_the_pipeline_has_run_it_says_what_to_run(metrics: Path) -> None:
         report.table(metrics)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"users": 3, "ncf": 0.5}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"users": 3, "ncf": 0.5}', '{"users": 3, "ncf": {"ndcg@20": 0.5}}']
+)
 def test_what_is_no_metrics_file_is_named(metrics: Path, text: str) -> None:
     metrics.write_text(text)
 

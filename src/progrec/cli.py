@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +22,8 @@ imports = typer.Typer(help="Put a real shop's data where the pipeline reads it."
 app.add_typer(imports, name="import", no_args_is_help=True)
 features = typer.Typer(help="What the pipeline has made of the data.")
 app.add_typer(features, name="features", no_args_is_help=True)
+benchmark = typer.Typer(help="Measure the model on data with published figures.")
+app.add_typer(benchmark, name="benchmark", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option(help="The folder of raw data.")]
 Add = Annotated[bool, typer.Option("--add", help="Add to a folder that holds other files.")]
@@ -108,6 +111,16 @@ def export_features(
 
     for file, rows in export.export(tables, out, form).items():
         typer.echo(f"{out / file}: {rows:,} rows")
+
+
+@benchmark.command("ncf")
+def benchmark_ncf(
+    data: Annotated[Path, typer.Option(help="The folder of the NCF paper's three files.")],
+) -> None:
+    """Rank the NCF paper's held-out items of MovieLens-1M; prints one JSON object."""
+    from progrec.learning import leave_one_out  # noqa: PLC0415
+
+    typer.echo(json.dumps(leave_one_out.benchmark(data)))
 
 
 @app.command()

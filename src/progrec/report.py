@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from progrec.errors import InputError
+
+Figure = Mapping[str, float]
 
 
 def table(metrics: Path) -> Table:
@@ -26,17 +31,48 @@ def table(metrics: Path) -> Table:
         ) from None
 
 
-def _table(*, users: int, **models: dict[str, float]) -> Table:
-    names = list(dict.fromkeys(name for figures in models.values() for name in figures))
-    title = f"{users:,} users who bought something new after the cutoff"
+def _table(
+    *,
+    users: int,
+    difference: Mapping[str, Any] | None = None,
+    **models: Mapping[str, Figure],
+) -> Table:
+    title = f"{users:,} users who bought something new after the cutoff, with 95 % intervals"
     if users == 0:
         title = (
             "nobody whom history knows bought something new after the cutoff: nothing to measure"
         )
-    shown = Table(title=title, min_width=len(title))
+    rows = {
+        model: {name: figure for name, figure in figures.items() if "mean" in figure}
+        for model, figures in models.items()
+    }
+    names = list(dict.fromkeys(name for figures in rows.values() for name in figures))
+    caption = _sentence(names[0], **difference) if difference else None
+    shown = Table(
+        title=title,
+        caption=caption,
+        min_width=max(len(title), len(caption or "")),
+        box=box.SIMPLE_HEAD,
+        padding=0,
+    )
     shown.add_column("model")
     for name in names:
-        shown.add_column(name, justify="right")
-    for model, figures in sorted(models.items(), key=lambda row: -row[1][names[0]]):
-        shown.add_row(model, *(f"{figures[name]:.4f}" for name in names))
+        shown.add_column(name.replace("@", "\n@"), justify="right")
+    for model, figures in sorted(rows.items(), key=lambda row: -row[1][names[0]]["mean"]):
+        shown.add_row(model, *(_cell(figures[name]) for name in names))
     return shown
+
+
+def _cell(figure: Figure) -> str:
+    """The mean over its interval, if it has one: 100 columns do not hold them side by side."""
+    bounds = f"\n{figure['low']:.3f}–{figure['high']:.3f}" if "low" in figure else ""
+    return f"{figure['mean']:.4f}{bounds}"
+
+
+def _sentence(metric: str, *, model: str, baseline: str, **figures: Figure) -> str:
+    figure = figures[metric]
+    p = f"p = {figure['p']:.3f}" if figure["p"] >= 0.001 else "p < 0.001"
+    return (
+        f"{model} less {baseline}, the best baseline, in {metric}: {figure['mean']:+.4f} "
+        f"[{figure['low']:+.3f}, {figure['high']:+.3f}], {p}"
+    )

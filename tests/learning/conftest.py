@@ -23,7 +23,8 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from progrec.learning import config as configs
 from progrec.learning import side
 from progrec.learning.bundle import Bundle, Provenance
-from progrec.learning.config import ModelConfig, TrainConfig, UpdateConfig
+from progrec.learning.config import ModelConfig, NeighboursConfig, TrainConfig, UpdateConfig
+from progrec.learning.evidence import Evidence
 from progrec.learning.ncf import NCF
 from progrec.learning.vocabulary import Vocabulary
 from progrec.settings import SplitSettings
@@ -284,6 +285,7 @@ def project_in(folder: Path, history: Sequence[Event], delta: Sequence[Event]) -
 
 
 SMALL = ("trainer=smoke", "trainer.threads=1", "model.factors=4", "model.layers=[4,3]")
+TOWERS_ALONE = ("model=neumf", "pretraining=none")
 
 
 @pytest.fixture(scope="session")
@@ -328,7 +330,7 @@ def composed() -> Callable[..., DictConfig]:
 
 @pytest.fixture
 def train_config(composed: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., TrainConfig]:
-    """Tables and overrides -> the project's configuration, shrunk for a shop of a dozen items."""
+    """Tables and overrides -> the paper's network, shrunk for a shop of a dozen items."""
 
     def shrunk(data: Path, *overrides: str) -> TrainConfig:
         return configs.train_config(
@@ -339,6 +341,7 @@ def train_config(composed: Callable[..., DictConfig], tmp_path: Path) -> Callabl
                 f"curve={tmp_path / 'training.csv'}",
                 "trainer.threads=1",
                 "optimizer.batch_size=32",
+                *TOWERS_ALONE,
                 *overrides,
             )
         )
@@ -416,3 +419,27 @@ def bundle() -> Bundle:
             watermark=date(2020, 1, 31),
         ),
     )
+
+
+@pytest.fixture
+def bundle_with_fusion(bundle: Bundle) -> Bundle:
+    """The bundle with a network that sees what its users have done, too."""
+    config = ModelConfig.model_validate(bundle.network.config.model_dump() | {"fusion": (3,)})
+    torch.manual_seed(9)
+    network = NCF(3, 4, config)
+    assert network.fusion is not None
+    for parameter in network.fusion.parameters():
+        torch.nn.init.normal_(parameter)
+    network.fusion.calibration.copy_(torch.tensor([0.5, -1.0]))
+    events = [
+        ("2020-01-05", "ann", "p00", "purchase"),
+        ("2020-01-06", "ann", "p01", "purchase"),
+        ("2020-01-07", "bob", "p00", "purchase"),
+        ("2020-01-20", "bob", "p02", "cart"),
+        ("2020-01-30", "bob", "p02", "remove_from_cart"),
+        ("2020-01-31", "ann", "p03", "view"),
+    ]
+    day = bundle.provenance.watermark
+    known = Evidence.of(interactions_of(events), bundle.users, bundle.vocabulary, day)
+    neighbours = NeighboursConfig(regularizations=(1.0,), max_items=4, kept=2)
+    return replace(bundle, network=network.eval(), evidence=known.with_neighbours(neighbours, 1.0))

@@ -5,6 +5,7 @@ import json
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 import progrec
 from progrec import content
 from progrec.learning.bundle import Bundle, BundleError
+from progrec.learning.evidence import COUNTED, Evidence
 
 FILES = {
     "config.json",
@@ -281,3 +283,108 @@ def test_no_module_of_ours_has_anything_to_do_with_pickles(source: Path) -> None
 
     assert not imported & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
     assert not called & {"torch.load", "torch.save", "np.load", "pd.read_pickle"}
+
+
+# With evidence
+
+EVIDENCE = {"history.parquet", "demand.parquet", "neighbours.parquet"}
+
+
+@pytest.fixture
+def fused(bundle_with_fusion: Bundle, tmp_path: Path) -> Path:
+    """The folder of a whole bundle with evidence."""
+    bundle_with_fusion.save(tmp_path / "fused")
+    return tmp_path / "fused"
+
+
+def test_a_bundle_with_evidence_comes_back_as_it_went(
+    bundle_with_fusion: Bundle, tmp_path: Path
+) -> None:
+    kept = bundle_with_fusion.save(tmp_path / "model")
+    loaded = Bundle.load(tmp_path / "model")
+
+    assert {path.name for path in (tmp_path / "model").iterdir()} == FILES | EVIDENCE
+    everyone = ["ann", "bob", "cem"]
+    np.testing.assert_array_equal(loaded.scores(everyone), bundle_with_fusion.scores(everyone))
+    assert loaded.digest == kept.digest
+    assert loaded.save(tmp_path / "again").digest == kept.digest
+
+
+def test_its_probabilities_are_the_fusions(bundle_with_fusion: Bundle) -> None:
+    network, known = bundle_with_fusion.network, bundle_with_fusion.evidence
+    assert known is not None
+
+    scores = bundle_with_fusion.scores(["cem", "ann"])
+
+    expected = network.probabilities(torch.tensor([2, 0]), known.inputs(np.array([2, 0])))
+    np.testing.assert_array_equal(scores, expected.numpy())
+    towers = network.probabilities(torch.tensor([2, 0])).numpy()
+    assert np.abs(scores - towers).max() > 0.01
+
+
+def test_evidence_that_came_back_goes_on_like_the_one_that_went(
+    bundle_with_fusion: Bundle, fused: Path, interactions: Callable[..., pd.DataFrame]
+) -> None:
+    kept, loaded = bundle_with_fusion.evidence, Bundle.load(fused).evidence
+    assert kept is not None
+    assert loaded is not None
+    done = interactions(
+        [("2020-02-03", "bob", "p03", "view"), ("2020-02-03", "dan", "p04", "cart")]
+    )
+    users = bundle_with_fusion.users.grown(["dan"])
+    items = bundle_with_fusion.vocabulary.grown(["p04"])
+
+    one, other = (known.after(done, users, items, date(2020, 2, 4)) for known in (kept, loaded))
+
+    pd.testing.assert_frame_equal(one.history, other.history)
+    assert torch.equal(one.inputs(np.arange(4)), other.inputs(np.arange(4)))
+
+
+def test_evidence_of_nothing_is_whole(bundle_with_fusion: Bundle, tmp_path: Path) -> None:
+    users, items = bundle_with_fusion.users, bundle_with_fusion.vocabulary
+    done = pd.DataFrame({name: [] for name in ("date", "user_id", "item_id", *COUNTED)})
+    empty = Evidence.of(done, users, items, date(2020, 1, 31))
+
+    replace(bundle_with_fusion, evidence=empty).save(tmp_path / "model")
+
+    loaded = Bundle.load(tmp_path / "model").evidence
+    assert loaded is not None
+    assert torch.equal(loaded.inputs(np.arange(3)), empty.inputs(np.arange(3)))
+
+
+DAMAGED_EVIDENCE = {
+    **{f"{file} is missing": (remove(file), f"bundle: {file}: ") for file in sorted(EVIDENCE)},
+    **{f"{file} is cut short": (cut(file), f"bundle: {file}: ") for file in sorted(EVIDENCE)},
+    "a history of nobody": (
+        change("history.parquet", lambda t: t.assign(user=3)),
+        r"history\.parquet: column user names a row that is not there",
+    ),
+    "a history with an item that is not there": (
+        change("history.parquet", lambda t: t.assign(item=-1)),
+        r"history\.parquet: column item names a row that is not there",
+    ),
+    "a history without days": (
+        change("history.parquet", lambda t: t.drop(columns="last")),
+        r"history\.parquet must have the columns user, item, num_views",
+    ),
+    "too little demand": (
+        change("demand.parquet", lambda t: t[:3]),
+        r"demand\.parquet has 3 rows, not one for each of 4 items",
+    ),
+    "a neighbour that is not there": (
+        change("neighbours.parquet", lambda t: t.assign(neighbour=4)),
+        r"neighbours\.parquet: column neighbour names a row that is not there",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGED_EVIDENCE.values(), ids=DAMAGED_EVIDENCE)
+def test_damaged_evidence_is_an_error_that_names_the_file(
+    damage: Callable[[Path], None], reason: str, fused: Path
+) -> None:
+    damage(fused)
+
+    with pytest.raises(BundleError, match=reason) as caught:
+        Bundle.load(fused)
+
+    assert str(caught.value).startswith(f"{fused} is not a usable bundle: ")

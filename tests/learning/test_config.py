@@ -105,7 +105,7 @@ def test_an_unknown_key_of_side_inputs_is_named_with_the_nearest(command: Comman
 
 
 def test_an_unknown_key_in_a_file_is_named_with_the_nearest(command: Command) -> None:
-    edit("model/neumf.yaml", "factors: 32", "factors: 32\nfactor: 8")
+    edit("model/hybrid.yaml", "factors: 64", "factors: 64\nfactor: 8")
 
     assert command("train") == (
         "error: conf/ (train.yaml) cannot be used:\n"

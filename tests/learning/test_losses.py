@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from progrec.learning.losses import binary_cross_entropy
+from progrec.learning.losses import bayesian_personalised_ranking, binary_cross_entropy
 
 
 def test_a_hand_worked_loss() -> None:
@@ -50,3 +50,40 @@ def test_certainty_costs_nothing_when_right_and_stays_finite_when_wrong() -> Non
 
     assert binary_cross_entropy(far, -far[:, None], one).item() == 0
     assert binary_cross_entropy(-far, far[:, None], one).item() == pytest.approx(200)
+
+
+def test_a_hand_worked_loss_of_ranking() -> None:
+    positive = torch.tensor([math.log(3), 1.0])
+    negative = torch.tensor([[0.0, math.log(3)], [1.0, 1.0]])  # right with 3/4, 1/2; 1/2, 1/2
+    weights = torch.tensor([1.0, 0.5])
+
+    loss = bayesian_personalised_ranking(positive, negative, weights)
+
+    first, second = math.log(4 / 3) + math.log(2), 2 * math.log(2)
+    assert loss.item() == pytest.approx((1.0 * first + 0.5 * second) / (1.5 * 2))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 4), st.floats(-5, 5))
+def test_ranking_is_blind_to_what_a_user_gives_to_all_items(
+    seed: int, b: int, n: int, shift: float
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    positive, negative = (torch.randn(s, generator=generator) for s in ((b,), (b, n)))
+    weights = torch.rand(b, generator=generator) + 0.1
+
+    loss = bayesian_personalised_ranking(positive, negative, weights)
+
+    shifted = bayesian_personalised_ranking(positive + shift, negative + shift, 7 * weights)
+    torch.testing.assert_close(loss, shifted)
+    logits = positive[:, None] - negative
+    twin = functional.binary_cross_entropy_with_logits(
+        logits, torch.ones_like(logits), weights[:, None].expand_as(logits), reduction="sum"
+    )
+    torch.testing.assert_close(loss, twin / (n * weights.sum()))
+
+
+def test_a_right_order_costs_nothing_and_a_wrong_one_stays_finite() -> None:
+    far, one = torch.tensor([200.0]), torch.ones(1)
+
+    assert bayesian_personalised_ranking(far, -far[:, None], one).item() == 0
+    assert bayesian_personalised_ranking(-far, far[:, None], one).item() == pytest.approx(400)

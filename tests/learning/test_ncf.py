@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from progrec.learning import ncf
 from progrec.learning.config import FeaturesConfig, ModelConfig
-from progrec.learning.ncf import NCF
+from progrec.learning.evidence import INPUTS
+from progrec.learning.ncf import NCF, Fusion
 
 FEATURES = {
     "users": ("views", "avg_spent"),
@@ -162,3 +165,93 @@ def test_the_weights_without_side_inputs_are_the_papers(network: NCF) -> None:
     names = [name for name in network.state_dict() if ".side." in name]
 
     assert bool(names) == (network.config.features != FeaturesConfig())
+
+
+# Starts
+
+
+def test_a_start_makes_the_logits_eight_times_the_product_less_four() -> None:
+    torch.manual_seed(0)
+    network = NCF(N_USERS, N_ITEMS, TOWERS["neumf"])
+    users, items = torch.randn(N_USERS, 4), torch.randn(N_ITEMS, 4)
+
+    network.start_from(users, items)
+
+    expected = 8 * users @ items.T - 4
+    torch.testing.assert_close(network.catalogue(torch.arange(N_USERS)), expected)
+    torch.testing.assert_close(
+        network(torch.arange(N_USERS)[:, None], torch.arange(N_ITEMS)).detach(), expected
+    )
+    assert all(weight.requires_grad for weight in network.parameters())
+
+
+def test_a_start_leaves_the_mlp_towers_embeddings_alone() -> None:
+    network = NCF(N_USERS, N_ITEMS, TOWERS["neumf"])
+    before = network.users.weight[:, 4:].clone()
+
+    network.start_from(torch.ones(N_USERS, 4), torch.ones(N_ITEMS, 4))
+
+    assert torch.equal(network.users.weight[:, 4:], before)
+    assert (network.users.weight[:, :4] == 1).all()
+
+
+def test_the_towers_logits_are_those_of_the_probabilities(network: NCF) -> None:
+    users = torch.tensor([3, 1])
+
+    torch.testing.assert_close(
+        torch.sigmoid(network.catalogue(users)), network.probabilities(users)
+    )
+
+
+# Fusions
+
+FUSED = ModelConfig(towers=("gmf",), factors=4, layers=(), fusion=(6, 5))
+
+
+def test_an_untrained_fusion_adds_the_neighbours_to_the_towers() -> None:
+    torch.manual_seed(0)
+    network = NCF(N_USERS, N_ITEMS, FUSED)
+    users = torch.tensor([2, 0])
+    known = torch.randn(2, N_ITEMS, len(INPUTS))
+
+    expected = torch.sigmoid(network.catalogue(users) + known[..., 0])
+    torch.testing.assert_close(network.probabilities(users, known), expected)
+
+
+def test_without_evidence_the_towers_alone_decide() -> None:
+    network = NCF(N_USERS, N_ITEMS, FUSED)
+    users = torch.tensor([4])
+
+    assert torch.equal(network.probabilities(users), torch.sigmoid(network.catalogue(users)))
+
+
+def test_a_fusion_by_hand() -> None:
+    fusion = Fusion((2,))
+    with torch.no_grad():
+        fusion.centre[:2] = torch.tensor([1.0, 2.0])
+        fusion.scale[:2] = torch.tensor([2.0, 4.0])
+        fusion.weights.weight[1] = 3.0  # the neighbours count more with experience
+        fusion.hidden[0].weight.zero_()
+        fusion.hidden[0].weight[0, 0] = -1.0
+        fusion.hidden[0].bias.zero_()
+        fusion.last.weight[0] = torch.tensor([10.0, 10.0])
+        fusion.calibration.copy_(torch.tensor([0.1, -1.0]))
+    inputs = torch.zeros(1 + len(INPUTS))
+    inputs[0], inputs[1], inputs[-1] = -2.0, 4.0, 0.5
+
+    # Standard: -1.5 and 0.5; weights: 1 and 1 + 3 / 2; the hidden layer has 1.5 and 0.
+    logit = -1.5 + 0.5 * 2.5 + 10 * 1.5
+    assert fusion(inputs).item() == pytest.approx(logit)
+    assert fusion.probabilities(inputs).item() == pytest.approx(1 / (1 + math.exp(1 - 0.1 * logit)))
+
+
+def test_growth_keeps_the_fusion() -> None:
+    network = NCF(N_USERS, N_ITEMS, FUSED)
+    for part in network.fusion.parameters():
+        torch.nn.init.normal_(part)
+    network.fusion.calibration.copy_(torch.tensor([2.0, -1.0]))
+    users, known = torch.tensor([1]), torch.randn(1, N_ITEMS, len(INPUTS))
+
+    grown = network.grown(N_USERS + 1, N_ITEMS, 0.01)
+
+    assert torch.equal(grown.probabilities(users, known), network.probabilities(users, known))

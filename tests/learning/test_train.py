@@ -156,7 +156,7 @@ def test_the_search_is_what_the_logger_sees_and_the_curve_on_disk(
     _, curve = train.train(config, checkerboard.split, 3, recorder)
 
     rows = rows_of(config.curve)
-    assert list(rows[0]) == ["epoch", "loss", "ndcg@3", "recall@3", "hr@3", "coverage@3"]
+    assert list(rows[0]) == ["epoch", "loss", "ndcg@3", "recall@3", "hr@10", "mrr", "coverage@3"]
     assert [{key: float(value) for key, value in row.items()} for row in rows] == curve
     assert [step for step, _ in recorder.epochs] == [1, 2]
     assert [row["loss"] for _, row in recorder.epochs] == pytest.approx(
@@ -378,13 +378,16 @@ def test_the_run_has_every_epochs_figures(
     (run,) = project.runs("train", f"tags.bundle_digest = '{_digest(trained.stdout)}'")
     curve = rows_of(project.folder / "reports/training.csv")
 
-    for name in ("loss", "ndcg@20", "recall@20", "hr@20", "coverage@20"):
+    for name in ("loss", "ndcg@20", "recall@20", "hr@10", "mrr", "coverage@20"):
         history = project.client.get_metric_history(run.info.run_id, name.replace("@", "_at_"))
         assert [metric.step for metric in history] == [1, 2]
         assert [metric.value for metric in history] == pytest.approx(
-            [float(row[name]) for row in curve]
+            [float(row[name]) for row in curve[1:]]
         )
-    assert run.data.metrics["epochs"] in {1, 2}
+    # The towers rank before their first epoch, too: they start from least squares.
+    assert [row["epoch"] for row in curve] == ["0", "1", "2"]
+    assert float(curve[0]["ndcg@20"]) > 0
+    assert run.data.metrics["epochs"] in {0, 1, 2}
 
 
 def test_the_run_names_its_data_by_their_hash(
@@ -448,7 +451,7 @@ def test_a_sweeps_jobs_are_runs_under_a_parent_and_write_to_its_folder_only(
         assert bundle.network.config.factors == factors
         assert job.data.tags["bundle_digest"] == bundle.digest
         assert job.data.params["out"] == str(sweep / str(number) / "model")
-        assert len(rows_of(sweep / str(number) / "training.csv")) == 2
+        assert len(rows_of(sweep / str(number) / "training.csv")) == 3
 
 
 def test_a_run_that_breaks_is_marked_and_ends_in_one_line(

@@ -21,9 +21,10 @@ from scipy.sparse import csr_array
 
 from progrec import atomic, content, settings, warehouse
 from progrec.errors import InputError
-from progrec.learning import side
+from progrec.learning import evidence, side
 from progrec.learning.config import ModelConfig
 from progrec.learning.dataset import matrix
+from progrec.learning.evidence import Evidence
 from progrec.learning.ncf import NCF
 from progrec.learning.vocabulary import Rows, Vocabulary
 from progrec.settings import Group
@@ -34,12 +35,17 @@ USERS = "users.parquet"
 ITEMS = "items.parquet"
 PURCHASES = "purchases.parquet"
 PROVENANCE = "provenance.json"
+HISTORY = "history.parquet"
+DEMAND = "demand.parquet"
+NEIGHBOURS = "neighbours.parquet"
 COLUMNS = {
     USERS: ["user_id"],
     ITEMS: ["item_id", "purchases", "category", "brand"],
     PURCHASES: ["user", "item", "date"],
+    HISTORY: evidence.HISTORY,
+    DEMAND: ["purchases", *evidence.DEMAND],
+    NEIGHBOURS: ["item", "neighbour", "weight"],
 }
-
 
 G = TypeVar("G", bound=Group)
 T = TypeVar("T")
@@ -80,6 +86,7 @@ class Bundle:
         purchases: one row a (user, item) bought: their rows `user` and `item`, and the first
             `date`.
         provenance: where it comes from.
+        evidence: what its users have done, if the network has a fusion.
         digest: hash of its files; empty until it is saved.
     """
 
@@ -88,6 +95,7 @@ class Bundle:
     items: pd.DataFrame
     purchases: pd.DataFrame
     provenance: Provenance
+    evidence: Evidence | None = None
     digest: str = ""
 
     @cached_property
@@ -133,7 +141,12 @@ class Bundle:
     def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """(b,) known user ids -> (b, n_items) purchase probabilities."""
         rows = np.array([self._user_row[user_id] for user_id in user_ids], np.int64)
-        return probabilities(self.network, rows)
+        return self.probabilities(rows)
+
+    def probabilities(self, users: Rows) -> npt.NDArray[np.float32]:
+        """(b,) user rows -> (b, n_items) purchase probabilities."""
+        known = self.evidence.inputs(users) if self.evidence is not None else None
+        return probabilities(self.network, users, known)
 
     def save(self, path: Path) -> Bundle:
         """Writes the bundle; returns it with its digest."""
@@ -146,6 +159,8 @@ class Bundle:
             _write(pd.DataFrame({"user_id": self.users.ids}), new / USERS)
             _write(self.items, new / ITEMS)
             _write(self.purchases, new / PURCHASES)
+            if self.evidence is not None:
+                _save(self.evidence, new)
         return replace(self, digest=content.digest(path))
 
     @classmethod
@@ -163,16 +178,58 @@ class Bundle:
             codes = side.codes(items, config.features.attributes)
             network = NCF(len(users), len(items), config, codes)
             network.load_state_dict(_part(path / WEIGHTS, load_file))
+            known = _load(path, network, provenance.watermark) if config.fusion else None
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{path} is not a usable bundle: {error}") from error
         ids = Vocabulary(users["user_id"].to_numpy(object))
-        return cls(network.eval(), ids, items, purchases, provenance, content.digest(path))
+        return cls(network.eval(), ids, items, purchases, provenance, known, content.digest(path))
 
 
-def probabilities(network: NCF, users: Rows) -> npt.NDArray[np.float32]:
-    """(b,) user rows -> (b, n_items) purchase probabilities."""
+def probabilities(
+    network: NCF, users: Rows, known: torch.Tensor | None = None
+) -> npt.NDArray[np.float32]:
+    """Purchase probabilities of every item.
+
+    Args:
+        network: what gives them.
+        users: (b,) user rows.
+        known: (b, n_items, e) the evidence; left out, the network's towers alone decide.
+
+    Returns:
+        (b, n_items).
+    """
     device = network.items.weight.device
-    return np.asarray(network.probabilities(torch.as_tensor(users, device=device)).cpu().numpy())
+    rows = torch.as_tensor(users, device=device)
+    known = None if known is None else known.to(device)
+    return np.asarray(network.probabilities(rows, known).cpu().numpy())
+
+
+def _save(known: Evidence, folder: Path) -> None:
+    demand = pd.DataFrame(known.demand, columns=COLUMNS[DEMAND])
+    pairs = known.neighbours.tocoo()
+    columns = dict(zip(COLUMNS[NEIGHBOURS], (pairs.row, pairs.col, pairs.data), strict=True))
+    _write(known.history, folder / HISTORY)
+    _write(demand, folder / DEMAND)
+    _write(pd.DataFrame(columns), folder / NEIGHBOURS)
+
+
+def _load(folder: Path, network: NCF, day: date) -> Evidence:
+    """Reads the evidence; raises a ValueError where it does not fit the network."""
+    history, demand, pairs = (_read(folder / name) for name in (HISTORY, DEMAND, NEIGHBOURS))
+    n_users, n_items = network.users.num_embeddings, network.n_items
+    if len(demand) != n_items:
+        raise ValueError(f"{DEMAND} has {len(demand)} rows, not one for each of {n_items} items")
+    for name, column, table, n in (
+        (HISTORY, "user", history, n_users),
+        (HISTORY, "item", history, n_items),
+        (NEIGHBOURS, "item", pairs, n_items),
+        (NEIGHBOURS, "neighbour", pairs, n_items),
+    ):
+        if not table[column].between(0, n - 1).all():
+            raise ValueError(f"{name}: column {column} names a row that is not there")
+    places = (pairs["item"].to_numpy(), pairs["neighbour"].to_numpy())
+    neighbours = csr_array((pairs["weight"].to_numpy(), places), shape=(n_items, n_items))
+    return Evidence(history, demand.to_numpy(np.float32), neighbours, n_users, day)
 
 
 def _part(path: Path, read: Callable[[Path], T]) -> T:

@@ -51,12 +51,15 @@ class ModelConfig(Group):
         towers: the towers whose outputs are concatenated.
         factors: width of the GMF embeddings.
         layers: width of the MLP embeddings, then of each layer.
+        fusion: widths of the layers that join the towers' logit with what shoppers have done; none
+            if the towers decide alone.
         features: its side inputs.
     """
 
     towers: tuple[Literal["gmf", "mlp"], ...]
     factors: Count
     layers: tuple[Count, ...]
+    fusion: tuple[Count, ...] = ()
     features: FeaturesConfig = FeaturesConfig()
 
     @model_validator(mode="after")
@@ -68,6 +71,62 @@ class ModelConfig(Group):
                 "layers must have at least two widths: the embedding's, then a layer's"
             )
         return self
+
+
+class IALSConfig(Group):
+    """How embeddings are fitted by alternating least squares.
+
+    Attributes:
+        regularization: of the squared embeddings, for each like.
+        unobserved_weight: of the pairs that are no like.
+        iterations: passes over both sides.
+        deviation: of the start, for the length of an embedding.
+    """
+
+    regularization: Positive
+    unobserved_weight: Positive
+    iterations: Count
+    deviation: Positive
+
+
+class NeighboursConfig(Group):
+    """How items come to speak for others.
+
+    Attributes:
+        regularizations: of which the end of history chooses one.
+        max_items: how many items take part, the most liked ones: the time grows with its cube.
+        kept: of each item, how many of its strongest weights.
+    """
+
+    regularizations: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    max_items: Count
+    kept: Count
+
+
+class FusionConfig(Group):
+    """How the fusion is trained: on moments of the past, and what was bought after each.
+
+    Attributes:
+        moments: how many, each a validation window before the next; the last decides for how long.
+        max_users: users a moment.
+        candidates: items a user: the targets, and others at random.
+        batch_size: users a step.
+        max_epochs: the most passes.
+        patience: passes without a better loss before the search ends.
+        rate: Adam's learning rate.
+        weight_decay: Adam's.
+        neighbours: the items that speak for others.
+    """
+
+    moments: Count
+    max_users: Count
+    candidates: Count
+    batch_size: Count
+    max_epochs: Count
+    patience: Count
+    rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    neighbours: NeighboursConfig
 
 
 class LossConfig(Group):
@@ -119,6 +178,9 @@ class TrainConfig(Group):
         data: folder of history's feature tables.
         out: where the bundle goes.
         curve: where the figures of each epoch go.
+        pretraining: how the GMF tower's start is fitted, of which the end of history chooses one;
+            none if the towers start from noise.
+        fusion: how the fusion is trained, if the model has one.
     """
 
     data: Path
@@ -126,6 +188,8 @@ class TrainConfig(Group):
     curve: Path
     seed: Seed
     model: ModelConfig
+    pretraining: tuple[IALSConfig, ...]
+    fusion: FusionConfig
     loss: LossConfig
     sampler: SamplerConfig
     optimizer: OptimizerConfig

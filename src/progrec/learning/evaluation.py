@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,9 +10,12 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from progrec.learning import metrics
+from progrec.learning.metrics import Floats, Integers, Mask, Places
 from progrec.learning.vocabulary import Rows
 
 BATCH = 256
+HITS = 10
+"""Length of the list whose hit rate is measured."""
 COLUMNS = ("k", "ndcg", "recall", "hr", "coverage")
 
 
@@ -51,48 +53,106 @@ class Task:
         return len(self.users)
 
 
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What a scorer makes of a task.
+
+    Accuracy is expected over the orders of items with equal scores; the lists are those that would
+    be shown, where equals stand by item row.
+
+    Attributes:
+        k: how many items were asked for.
+        n_items: length of the catalogue.
+        lists: (t, min(k, n_items)) item rows, best first, -1 for no item.
+        places: where the users' targets stand.
+    """
+
+    k: int
+    n_items: int
+    lists: Integers
+    places: Places
+
+    def by_user(self) -> dict[str, Floats]:
+        """Each user's `ndcg@k`, `recall@k`, `hr@10` and `mrr`: (t,) in [0, 1]."""
+        return _by_user(self.places, self.k)
+
+    def among(self, items: Mask) -> dict[str, Floats]:
+        """The same of the users who have a target among some items, these as their only targets.
+
+        Args:
+            items: (n_items,) which.
+        """
+        return _by_user(self.places.among(items), self.k)
+
+    def of_lists(self, users: Mask, tail: Mask) -> dict[str, float]:
+        """`coverage@k`, `gini@k` and `long_tail@k` of the lists of some users, each in [0, 1].
+
+        Args:
+            users: (t,) whose.
+            tail: (n_items,) which items are in the long tail.
+        """
+        lists = self.lists[users]
+        return {
+            f"coverage@{self.k}": metrics.coverage(lists, self.n_items),
+            f"gini@{self.k}": metrics.gini(lists, self.n_items),
+            f"long_tail@{self.k}": metrics.long_tail_share(lists, tail),
+        }
+
+    def curve(self) -> list[dict[str, float]]:
+        """The means at every list length from 1 to the lists', under the names in `COLUMNS`."""
+        return [
+            {
+                "k": k,
+                "ndcg": float(metrics.ndcg(self.places, k).mean()),
+                "recall": float(metrics.recall(self.places, k).mean()),
+                "hr": float(metrics.hit_rate(self.places, k).mean()),
+                "coverage": metrics.coverage(self.lists[:, :k], self.n_items),
+            }
+            for k in range(1, self.lists.shape[1] + 1)
+        ]
+
+
+def measure(scorer: Scorer, task: Task, k: int) -> Measurement:
+    """Ranks all items for each user of a task, less what the user has bought.
+
+    Args:
+        scorer: what ranks.
+        task: of at least one user.
+        k: length of the lists; the catalogue's length if that is shorter.
+
+    Raises:
+        ValueError: a score is NaN, or the task has no user.
+    """
+    lists, places = [], []
+    for start in range(0, len(task), BATCH):
+        batch = slice(start, start + BATCH)
+        scores = scorer.scores(task.users[batch]).copy()
+        scores[task.bought[batch].nonzero()] = -np.inf
+        lists.append(metrics.top(scores, k))
+        places.append(metrics.places(scores, task.targets[batch]))
+    return Measurement(k, task.targets.shape[1], np.concatenate(lists), Places.joined(places))
+
+
 def evaluate(scorer: Scorer, task: Task, k: int) -> dict[str, float]:
     """Means over the task's users of the metrics at k.
 
     What a user has bought is not ranked.
 
     Returns:
-        `ndcg@k`, `recall@k`, `hr@k` and `coverage@k`, each in [0, 1]; nothing if the task has no
-        user.
+        `ndcg@k`, `recall@k`, `hr@10`, `mrr` and `coverage@k`, each in [0, 1]; nothing if the task
+        has no user.
     """
     if len(task) == 0:
         return {}
-    row = _measure(_rank(scorer, task, k), task)
-    return {f"{name}@{k}": value for name, value in row.items() if name != "k"}
+    measured = measure(scorer, task, k)
+    means = {name: float(values.mean()) for name, values in measured.by_user().items()}
+    return means | {f"coverage@{k}": metrics.coverage(measured.lists, measured.n_items)}
 
 
-def curve(scorer: Scorer, task: Task, k: int) -> list[dict[str, float]]:
-    """The metrics at every list length from 1 to k, under the names in `COLUMNS`."""
-    if len(task) == 0:
-        return []
-    ranked = _rank(scorer, task, k)
-    return [_measure(ranked[:, :length], task) for length in range(1, ranked.shape[1] + 1)]
-
-
-def _measure(ranked: npt.NDArray[np.int64], task: Task) -> dict[str, float]:
-    hit = metrics.hits(ranked, task.targets)
-    n_targets = np.diff(task.targets.indptr)
+def _by_user(places: Places, k: int) -> dict[str, Floats]:
     return {
-        "k": ranked.shape[1],
-        "ndcg": float(metrics.ndcg(hit, n_targets).mean()),
-        "recall": float(metrics.recall(hit, n_targets).mean()),
-        "hr": float(metrics.hit_rate(hit).mean()),
-        "coverage": metrics.coverage(ranked, task.targets.shape[1]),
+        f"ndcg@{k}": metrics.ndcg(places, k),
+        f"recall@{k}": metrics.recall(places, k),
+        f"hr@{HITS}": metrics.hit_rate(places, HITS),
+        "mrr": metrics.mrr(places),
     }
-
-
-def _rank(scorer: Scorer, task: Task, k: int) -> npt.NDArray[np.int64]:
-    return np.concatenate(list(_ranked(scorer, task, k)))
-
-
-def _ranked(scorer: Scorer, task: Task, k: int) -> Iterator[npt.NDArray[np.int64]]:
-    for start in range(0, len(task), BATCH):
-        batch = slice(start, start + BATCH)
-        scores = scorer.scores(task.users[batch]).copy()
-        scores[task.bought[batch].nonzero()] = -np.inf
-        yield metrics.top(scores, k)

@@ -161,8 +161,9 @@ def early_stopping(metric: str, patience: int) -> EarlyStopping:
 
 
 def best_epoch(curve: Curve, metric: str) -> int:
-    """The epoch (from 1) with the highest figure, the first of equals."""
-    return int(np.argmax([row[metric] for row in curve])) + 1
+    """The epoch with the highest figure, the first of equals."""
+    best = int(np.argmax([row[metric] for row in curve]))
+    return int(curve[best]["epoch"])
 
 
 def _quieten_lightning() -> None:

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from progrec.learning.config import ModelConfig
 from progrec.learning.embeddings import INITIAL_DEVIATION, Embeddings
+from progrec.learning.evidence import INPUTS
 
+LIKE_SLOPE = 8.0  # log odds of 4 against -4 for a product of 1 and one of 0
 PAIRS_AT_ONCE = 2**18  # bounds the memory that scoring the catalogue takes
 
 
@@ -40,6 +42,7 @@ class NCF(nn.Module):
             self.hidden = _hidden(config.layers[1:])
         last = config.layers[-1] if self.mlp_width else 0
         self.output = nn.Linear(self.gmf_width + last, 1)
+        self.fusion = Fusion(config.fusion) if config.fusion else None
         for table in (self.users, self.items):
             nn.init.normal_(table.weight, std=INITIAL_DEVIATION)
 
@@ -65,21 +68,54 @@ class NCF(nn.Module):
         """
         return self._towers(self.users(users), self.items(items))
 
+    @torch.no_grad()
+    def start_from(self, users: Tensor, items: Tensor) -> None:
+        """Takes the GMF tower's embeddings, whose products are near 1 for a like and 0 else.
+
+        The MLP tower adds nothing at first.
+
+        Args:
+            users: (n_users, factors).
+            items: (n_items, factors).
+        """
+        self.users.weight[:, : self.gmf_width] = users
+        self.items.weight[:, : self.gmf_width] = items
+        self.output.weight.zero_()
+        self.output.weight[:, : self.gmf_width] = LIKE_SLOPE
+        self.output.bias.fill_(-LIKE_SLOPE / 2)
+
     @torch.inference_mode()
-    def probabilities(self, users: Tensor) -> Tensor:
-        """Purchase probability of every item.
+    def catalogue(self, users: Tensor) -> Tensor:
+        """The towers' logit of every item.
 
         Args:
             users: (b,) user rows.
 
         Returns:
-            (b, n_items) probabilities.
+            (b, n_items) logits.
         """
         user = self.users(users)[:, None]
         step = max(1, PAIRS_AT_ONCE // max(1, len(users)))
         starts = range(0, self.n_items, step)
         blocks = (self.items.block(slice(start, start + step)) for start in starts)
-        return torch.cat([torch.sigmoid(self._towers(user, item[None])) for item in blocks], 1)
+        return torch.cat([self._towers(user, item[None]) for item in blocks], 1)
+
+    @torch.inference_mode()
+    def probabilities(self, users: Tensor, evidence: Tensor | None = None) -> Tensor:
+        """Purchase probability of every item.
+
+        Args:
+            users: (b,) user rows.
+            evidence: (b, n_items, e) what is known of the pairs, if the network has a fusion; left
+                out, the towers alone decide.
+
+        Returns:
+            (b, n_items) probabilities.
+        """
+        logits = self.catalogue(users)
+        if self.fusion is None or evidence is None:
+            return torch.sigmoid(logits)
+        return self.fusion.probabilities(torch.cat([logits[..., None], evidence], dim=2))
 
     def grown(
         self, n_users: int, n_items: int, deviation: float, codes: Tensor | None = None
@@ -94,7 +130,7 @@ class NCF(nn.Module):
         """
         grown = NCF(n_users, n_items, self.config, codes)
         for name, part in self.named_children():
-            if part not in (self.users, self.items):
+            if part is not self.users and part is not self.items:
                 grown.get_submodule(name).load_state_dict(part.state_dict())
         grown.users.follow(self.users, deviation)
         grown.items.follow(self.items, deviation)
@@ -119,3 +155,51 @@ def _hidden(widths: tuple[int, ...]) -> nn.Sequential:
     for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers)
+
+
+class Fusion(nn.Module):
+    """The towers' logit and what is known of a pair -> logit of a purchase.
+
+    A weighted sum, beside fully connected layers that see how the inputs go together (as in Cheng
+    et al. 2016, "Wide & deep learning for recommender systems"). The weights depend on how much is
+    known of the user, which is the last input.
+
+    Attributes:
+        centre: (f,) of the inputs in training.
+        scale: (f,) their deviation there.
+        calibration: slope and intercept from logit to log odds.
+    """
+
+    centre: Tensor
+    scale: Tensor
+    calibration: Tensor
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        """Takes the widths of the fully connected layers."""
+        super().__init__()
+        n_inputs = 1 + len(INPUTS)
+        self.register_buffer("centre", torch.zeros(n_inputs))
+        self.register_buffer("scale", torch.ones(n_inputs))
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+        self.weights = nn.Linear(1, n_inputs)
+        self.hidden = _hidden((n_inputs, *widths))
+        self.last = nn.Linear(widths[-1], 1, bias=False)
+        nn.init.zeros_(self.weights.weight)
+        nn.init.zeros_(self.weights.bias)
+        nn.init.zeros_(self.last.weight)
+        with torch.no_grad():
+            self.weights.bias[:2] = 1  # without any training, the towers and the neighbours decide
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(..., f) -> (...) logits, whose order counts: they are not calibrated."""
+        standard = (inputs - self.centre) / self.scale
+        weights = self.weights(standard[..., -1:])
+        wide = (standard * weights).sum(dim=-1)
+        deep: Tensor = self.last(self.hidden(standard)).squeeze(-1)
+        logits: Tensor = wide + deep
+        return logits
+
+    def probabilities(self, inputs: Tensor) -> Tensor:
+        """(..., f) -> (...) purchase probabilities."""
+        slope, intercept = self.calibration
+        return torch.sigmoid(slope * self.forward(inputs) + intercept)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from progrec.learning.bundle import Bundle
 from progrec.tracking import Run
@@ -33,9 +32,9 @@ class PurchaseProbability:
         items = self.bundle.vocabulary.rows(pairs["product_id"])
         known = (users >= 0) & (items >= 0)
         answer = np.full(len(pairs), np.nan)
-        with torch.inference_mode():
-            logits = self.bundle.network(torch.tensor(users[known]), torch.tensor(items[known]))
-            answer[known] = torch.sigmoid(logits).numpy()
+        rows, places = np.unique(users[known], return_inverse=True)
+        if len(rows):
+            answer[known] = self.bundle.probabilities(rows)[places, items[known]]
         return pd.DataFrame({"purchase_probability": answer})
 
 

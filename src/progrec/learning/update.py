@@ -66,6 +66,12 @@ class Day:
     user_features: pd.DataFrame
     item_features: pd.DataFrame
 
+    @property
+    def date(self) -> date:
+        """Which day it is."""
+        day: date = self.interactions["date"].max()
+        return day
+
     @classmethod
     def read(cls, folder: Path, day: date) -> Day:
         """Reads what the features stage wrote."""
@@ -79,7 +85,11 @@ class Day:
         """The day with the features of those only whom a bundle does not know."""
         new_users = bundle.users.rows(self.user_features["user_id"]) < 0
         new_items = bundle.vocabulary.rows(self.item_features["item_id"]) < 0
-        return Day(self.interactions, self.user_features[new_users], self.item_features[new_items])
+        return replace(
+            self,
+            user_features=self.user_features[new_users],
+            item_features=self.item_features[new_items],
+        )
 
 
 def learn(bundle: Bundle, day: Day, config: UpdateConfig) -> tuple[Bundle, float | None]:
@@ -107,7 +117,10 @@ def learn(bundle: Bundle, day: Day, config: UpdateConfig) -> tuple[Bundle, float
     _tell(network, day, users, vocabulary)
     bought = dataset.purchases(day.interactions, users, vocabulary)
     purchases = pd.concat([bundle.purchases, bought]).drop_duplicates(["user", "item"])
-    return Bundle(network, users, items, purchases, bundle.provenance), loss
+    known = bundle.evidence
+    if known is not None:
+        known = known.after(day.interactions, users, vocabulary, day.date)
+    return Bundle(network, users, items, purchases, bundle.provenance, known), loss
 
 
 def _grown_items(bundle: Bundle, day: Day) -> pd.DataFrame:

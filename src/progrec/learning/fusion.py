@@ -1,0 +1,255 @@
+"""The last layers: what the towers say and what shoppers have done -> whom to show what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+from torch.nn import functional
+
+from progrec import progress
+from progrec.learning import calibration
+from progrec.learning.config import FusionConfig
+from progrec.learning.evaluation import Task
+from progrec.learning.evidence import Evidence
+from progrec.learning.ncf import NCF, Fusion
+from progrec.learning.vocabulary import Rows
+
+USERS_AT_ONCE = 64
+LEAST_SLOPE = 0.01  # of the calibration, which shall not turn the order around
+
+Curve = list[dict[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """A moment of the past: what could be known then, and what was bought next.
+
+    Attributes:
+        network: its towers, trained on what went before.
+        evidence: of what went before.
+        bought: (n_users, n_items) 0/1: who had bought what.
+        bought_next: (n_users, n_items) 0/1: who bought what in the days after it.
+    """
+
+    network: NCF
+    evidence: Evidence
+    bought: csr_array
+    bought_next: csr_array
+
+    @cached_property
+    def task(self) -> Task:
+        """The users who bought something new in the days after it."""
+        return Task.of(self.bought, self.bought_next)
+
+    def inputs(self, users: Rows) -> Tensor:
+        """(b,) user rows -> (b, n_items, f) what the fusion's layers get of every item."""
+        return inputs(self.network, self.evidence, users)
+
+
+@torch.inference_mode()
+def inputs(network: NCF, evidence: Evidence, users: Rows) -> Tensor:
+    """(b,) user rows -> (b, n_items, f): the towers' logit, then what is known of the pair."""
+    rows = torch.from_numpy(users).to(network.items.weight.device)
+    logits = network.catalogue(rows).cpu()
+    return torch.cat([logits[..., None], evidence.inputs(users)], dim=2)
+
+
+@dataclass(frozen=True)
+class MomentScorer:
+    """A moment's users as evaluation knows them, ranked by a fusion."""
+
+    fusion: Fusion
+    moment: Moment
+
+    @torch.inference_mode()
+    def scores(self, users: Rows) -> npt.NDArray[np.float32]:
+        """(b,) user rows -> (b, n_items) logits."""
+        return np.asarray(self.fusion(self.moment.inputs(users)).numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Users of a moment, each with some items to choose from.
+
+    Attributes:
+        inputs: (m, c, f).
+        shares: (m, c) each target's share of the user's targets; 0 for the others.
+        offered: (m, c) whether the user could have bought the item for the first time.
+    """
+
+    inputs: Tensor
+    shares: Tensor
+    offered: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @classmethod
+    def of(cls, moment: Moment, config: FusionConfig, generator: np.random.Generator) -> Examples:
+        """At most `config.max_users` users; of each all targets, and other items at random.
+
+        There are `config.candidates` items a user, or more if a user has more targets.
+        """
+        task = moment.task
+        n = min(len(task), config.max_users)
+        chosen = np.sort(generator.choice(len(task), n, replace=False))
+        n_candidates = max(config.candidates, int(np.diff(task.targets.indptr)[chosen].max()))
+        blocks = [chosen[start : start + USERS_AT_ONCE] for start in range(0, n, USERS_AT_ONCE)]
+        parts = [cls._of(moment, rows, n_candidates, generator) for rows in blocks]
+        return cls(
+            torch.cat([part.inputs for part in parts]),
+            torch.cat([part.shares for part in parts]),
+            torch.cat([part.offered for part in parts]),
+        )
+
+    @classmethod
+    def _of(
+        cls, moment: Moment, rows: Rows, n_candidates: int, generator: np.random.Generator
+    ) -> Examples:
+        targets = torch.from_numpy(moment.task.targets[rows].toarray()) > 0
+        bought = torch.from_numpy(moment.task.bought[rows].toarray()) > 0
+        found = moment.inputs(moment.task.users[rows])
+        order = torch.from_numpy(generator.random(targets.shape)) - targets.double()
+        items = order.argsort(dim=1)[:, :n_candidates]
+        wanted = targets.gather(1, items).float()
+        shares = wanted / wanted.sum(dim=1, keepdim=True)
+        places = items[..., None].expand(-1, -1, found.shape[2])
+        return cls(found.gather(1, places), shares, ~bought.gather(1, items))
+
+
+def fit(
+    start: Fusion, moments: Sequence[Moment], config: FusionConfig, seed: int
+) -> tuple[Fusion, Curve]:
+    """Trains a fusion to tell what users buy next from what else they could have bought.
+
+    Each user is one choice among the items: the loss is the cross entropy between the softmax over
+    them and the user's targets. The last moment decides for how many passes, and calibrates the
+    probability; then all moments are learned for so many. A single moment can do neither: then all
+    passes are made.
+
+    Args:
+        start: not changed.
+        moments: in order of time, each with users; at least one.
+        config: how it is trained.
+        seed: of the order and of the items to choose from.
+
+    Returns:
+        The fusion, and a row for each pass of the search: `epoch`, and the last moment's `loss`.
+    """
+    generator = np.random.default_rng(seed)
+    examples = [Examples.of(moment, config, generator) for moment in moments]
+    curve: Curve = []
+    passes, odds = config.max_epochs, start.calibration
+    if len(moments) > 1:
+        student, curve = _search(start, examples, config, seed)
+        passes = _lowest(curve)
+        odds = torch.tensor(_calibration(student, moments[-1], config.max_users, generator))
+    final = _scaled(start, examples)
+    for _ in _passes(final, examples, config, passes, seed):
+        pass
+    final.calibration.copy_(odds)
+    return final.eval(), curve
+
+
+def _search(
+    start: Fusion, examples: Sequence[Examples], config: FusionConfig, seed: int
+) -> tuple[Fusion, Curve]:
+    """The fusion that foretells the last examples best after training on those before; its way."""
+    student = _scaled(start, examples[:-1])
+    best = student
+    curve: Curve = []
+    for epoch in _passes(student, examples[:-1], config, config.max_epochs, seed):
+        curve.append({"epoch": epoch, "loss": _loss_of(student, examples[-1])})
+        lowest = _lowest(curve)
+        if lowest == epoch:
+            best = deepcopy(student)
+        if epoch >= lowest + config.patience:
+            break
+    return best, curve
+
+
+def _lowest(curve: Curve) -> int:
+    """The pass with the lowest loss, the first of equals."""
+    return int(np.argmin([row["loss"] for row in curve])) + 1
+
+
+def _scaled(start: Fusion, examples: Sequence[Examples]) -> Fusion:
+    """A fusion whose inputs have mean 0 and deviation 1 over examples."""
+    fusion = deepcopy(start)
+    flat = torch.cat([each.inputs.flatten(0, 1) for each in examples])
+    deviation = flat.std(dim=0)
+    fusion.centre.copy_(flat.mean(dim=0))
+    # An input that is the same everywhere has none to be divided by.
+    fusion.scale.copy_(torch.where(deviation > 0, deviation, 1))
+    return fusion
+
+
+def _passes(
+    fusion: Fusion, examples: Sequence[Examples], config: FusionConfig, n: int, seed: int
+) -> Iterator[int]:
+    """Trains; yields the number of each pass when it is done."""
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(
+        fusion.parameters(), lr=config.rate, weight_decay=config.weight_decay
+    )
+    for epoch in progress.steps(range(1, n + 1), "training the fusion"):
+        for part, rows in _batches(examples, config.batch_size, generator):
+            optimizer.zero_grad()
+            _loss(fusion, part, rows).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        yield epoch
+
+
+def _batches(
+    examples: Sequence[Examples], size: int, generator: torch.Generator
+) -> list[tuple[Examples, Tensor]]:
+    """Rows of examples in a new order; a batch is of one moment, whose catalogue it shares."""
+    batches = [
+        (part, rows)
+        for part in examples
+        for rows in torch.split(torch.randperm(len(part), generator=generator), size)
+    ]
+    return [batches[place] for place in torch.randperm(len(batches), generator=generator)]
+
+
+def _loss(fusion: Fusion, examples: Examples, rows: Tensor) -> Tensor:
+    logits = fusion(examples.inputs[rows]).masked_fill(~examples.offered[rows], -torch.inf)
+    chances = functional.log_softmax(logits, dim=1).masked_fill(~examples.offered[rows], 0)
+    return -(examples.shares[rows] * chances).sum(dim=1).mean()
+
+
+@torch.inference_mode()
+def _loss_of(fusion: Fusion, examples: Examples) -> float:
+    blocks = torch.split(torch.arange(len(examples)), USERS_AT_ONCE)
+    return sum(float(_loss(fusion, examples, rows)) * len(rows) for rows in blocks) / len(examples)
+
+
+def _calibration(
+    fusion: Fusion, moment: Moment, max_users: int, generator: np.random.Generator
+) -> tuple[float, float]:
+    """Slope and intercept of the log odds that anybody known then buys what is new to them.
+
+    No pair is sampled: users are, whether they bought or not, and each with all that is new to
+    them. If few of them bought anything, the likeliest slope may not be above 0, with which
+    everything would be as probable as anything else; then it is the least one.
+    """
+    n_users = moment.evidence.n_users
+    users = np.sort(generator.choice(n_users, min(n_users, max_users), replace=False))
+    blocks, outcomes = [], []
+    for start in range(0, len(users), USERS_AT_ONCE):
+        rows = users[start : start + USERS_AT_ONCE]
+        offered = moment.bought[rows].toarray() == 0
+        blocks.append(MomentScorer(fusion, moment).scores(rows)[offered])
+        outcomes.append(moment.bought_next[rows].toarray()[offered] > 0)
+    logits = np.concatenate(blocks)
+    slope, intercept = calibration.platt(logits, np.concatenate(outcomes))
+    kept = max(slope, LEAST_SLOPE)
+    return kept, intercept + (slope - kept) * float(logits.mean(dtype=np.float64))

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from progrec.learning import neighbours, update
+from progrec.learning.bundle import Bundle
+from progrec.learning.config import NeighboursConfig, UpdateConfig
+from progrec.learning.evidence import HISTORY, INPUTS, Evidence
+from progrec.learning.update import Day
+from progrec.learning.vocabulary import Vocabulary
+
+FIRST = date(2020, 1, 1)
+COLUMNS = {
+    "view": "num_views",
+    "click": "num_clicks",
+    "cart": "num_carts",
+    "remove": "num_removes",
+    "purchase": "num_purchases",
+}
+HALF = 0.5**0.5
+
+Done = tuple[int, str, str, str]
+"""Days after the first, user, item and event type."""
+
+
+def table(done: Sequence[Done]) -> pd.DataFrame:
+    """The interaction table."""
+    keys = sorted({event[:3] for event in done})
+    frame = pd.DataFrame(
+        {
+            "date": pd.Series([FIRST + timedelta(days=day) for day, *_ in keys], dtype=object),
+            "user_id": pd.Series([user for _, user, _ in keys], dtype=object),
+            "item_id": pd.Series([item for *_, item in keys], dtype=object),
+        }
+    )
+    for event_type, column in COLUMNS.items():
+        frame[column] = np.array([list(done).count((*key, event_type)) for key in keys], np.int64)
+    return frame
+
+
+def ids(*names: str) -> Vocabulary:
+    return Vocabulary(np.array(names, dtype=object))
+
+
+def evidence(done: Sequence[Done], day: int, users: Vocabulary, items: Vocabulary) -> Evidence:
+    return Evidence.of(table(done), users, items, FIRST + timedelta(days=day))
+
+
+def named(known: Evidence, user: int) -> dict[str, list[float]]:
+    """A user's inputs, item by item."""
+    (found,) = known.inputs(np.array([user]))
+    return dict(zip(INPUTS, found.T.tolist(), strict=True))
+
+
+DONE: list[Done] = [
+    (0, "ann", "a", "view"),
+    (0, "ann", "a", "view"),
+    (0, "ann", "a", "view"),
+    (10, "ann", "a", "cart"),
+    (0, "ann", "b", "remove"),
+    (30, "ann", "c", "purchase"),
+    (30, "bob", "a", "click"),
+    (23, "bob", "b", "purchase"),
+    (23, "bob", "b", "purchase"),
+]
+
+
+@pytest.fixture
+def known() -> Evidence:
+    """Ann and Bob, 30 days after the first; a speaks for b by 2, c for b by -1 and for a by 4."""
+    weights = csr_array(np.array([[0, 2, 0], [0, 0, 0], [4, -1, 0]], np.float32))
+    whole = evidence(DONE, 30, ids("ann", "bob"), ids("a", "b", "c"))
+    return replace(whole, neighbours=weights)
+
+
+def test_hand_worked_inputs_of_two_users(known: Evidence) -> None:
+    ann, bob = named(known, 0), named(known, 1)
+
+    # Of ann's, a was last touched 20 days ago, b 30 days ago and c today; the half-life is 20 days.
+    log = np.log
+    expected = {
+        "neighbours": [4, 2 - 1, 0],
+        "recent_neighbours": [4, 2 * 0.5 ** (20 / 30) - 1, 0],
+        "viewed": [log(4) / 2, 0, 0],
+        "clicked": [0, 0, 0],
+        "carted": [log(2) / 2, 0, 0],
+        "removed": [0, log(2) * 0.5**1.5, 0],
+        "touched": [1 / 2, 0.5**1.5, 1],
+        "purchases": [0, log(3), log(2)],
+        "purchases_7": [0, log(1 + 2 / 2), log(2)],
+        "purchases_30": [0, log(1 + 2 * 0.5 ** (7 / 30)), log(2)],
+        "interest_7": [log(1 + 0.5 ** (30 / 7) + 0.5 ** (20 / 7) + 1), log(1.5), log(2)],
+        "interest_30": [
+            log(1 + 0.5 + 0.5 ** (20 / 30) + 1),
+            log(1 + 0.5 ** (7 / 30)),
+            log(2),
+        ],
+        "experience": [log(3)] * 3,
+    }
+    assert list(expected) == list(INPUTS)
+    for name, values in expected.items():
+        assert ann[name] == pytest.approx(values, rel=1e-5), name
+    assert bob["neighbours"] == [0, 2, 0]
+    assert bob["recent_neighbours"] == [0, 2, 0]
+    assert bob["clicked"] == pytest.approx([log(2), 0, 0])
+    assert bob["touched"] == pytest.approx([1, 0.5 ** (7 / 20), 0])
+    assert bob["experience"] == pytest.approx([log(3)] * 3)
+    shared = [name for name in INPUTS if name.startswith(("purchases", "interest"))]
+    assert all(bob[name] == ann[name] for name in shared)
+
+
+def test_what_was_only_removed_is_touched_and_not_liked(known: Evidence) -> None:
+    assert known.likes.toarray().tolist() == [[1, 0, 1], [1, 1, 0]]
+    assert known.likes.nnz == 4
+
+
+def test_who_removes_what_they_like_likes_it_still() -> None:
+    done = [(0, "ann", "a", "cart"), (1, "ann", "a", "remove")]
+
+    whole = evidence(done, 1, ids("ann"), ids("a"))
+
+    assert whole.likes.toarray().tolist() == [[1]]
+    assert named(whole, 0)["removed"] == pytest.approx([np.log(2)])
+
+
+def test_a_history_has_a_row_a_pair_in_their_order(known: Evidence) -> None:
+    assert list(known.history) == HISTORY
+    assert known.history.to_numpy().tolist() == [
+        [0, 0, 3, 0, 1, 0, 0, FIRST + timedelta(days=10)],
+        [0, 1, 0, 0, 0, 0, 1, FIRST],
+        [0, 2, 0, 0, 0, 1, 0, FIRST + timedelta(days=30)],
+        [1, 0, 0, 1, 0, 0, 0, FIRST + timedelta(days=30)],
+        [1, 1, 0, 0, 0, 2, 0, FIRST + timedelta(days=23)],
+    ]
+
+
+def test_demand_fades_with_days_on_which_nothing_is_done(known: Evidence) -> None:
+    later = known.after(table([]), ids("ann", "bob"), ids("a", "b", "c"), date(2020, 2, 7))
+
+    np.testing.assert_allclose(
+        later.demand, known.demand * [1, 0.5, 0.5 ** (7 / 30), 0.5, 0.5 ** (7 / 30)], rtol=1e-6
+    )
+    assert later.demand[:, 0].tolist() == [0, 2, 1]
+    assert later.day == date(2020, 2, 7)
+    pd.testing.assert_frame_equal(later.history, known.history)
+
+
+def test_the_evidence_before_stays_as_it_is(known: Evidence) -> None:
+    before = known.inputs(np.array([0, 1])), known.history.copy(), known.demand.copy()
+
+    known.after(table([(40, "cem", "d", "view")]), ids("ann", "bob", "cem"), ids(*"abcd"), FIRST)
+
+    assert torch.equal(known.inputs(np.array([0, 1])), before[0])
+    pd.testing.assert_frame_equal(known.history, before[1])
+    assert (known.demand == before[2]).all()
+
+
+def test_new_items_have_no_neighbours_and_old_ones_keep_theirs(known: Evidence) -> None:
+    new = table([(31, "cem", "d", "purchase"), (31, "cem", "c", "view")])
+
+    grown = known.after(new, ids("ann", "bob", "cem"), ids(*"abcd"), FIRST + timedelta(days=31))
+
+    assert grown.shape == (3, 4)
+    assert grown.scores(np.array([2])).tolist() == [[4, -1, 0, 0]]
+    assert grown.neighbours.toarray()[:3, :3].tolist() == known.neighbours.toarray().tolist()
+
+
+def test_neighbours_are_those_of_its_own_likes(known: Evidence) -> None:
+    config = NeighboursConfig(regularizations=(1.0,), max_items=2, kept=1)
+
+    found = known.with_neighbours(config, 3.0).neighbours
+
+    expected = neighbours.fit(known.likes, 3.0, n_items=2, n_neighbours=1)
+    assert found.toarray().tolist() == expected.toarray().tolist()
+    assert found.nnz == 2
+
+
+def test_nobody_and_nothing() -> None:
+    whole = evidence([], 3, ids("ann"), ids("a", "b"))
+
+    assert not whole.inputs(np.array([0])).any()
+    assert whole.inputs(np.array([], np.int64)).shape == (0, 2, len(INPUTS))
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.integers(0, 60),
+        st.sampled_from(["ann", "bob", "cem", "dan"]),
+        st.sampled_from(["a", "b", "c"]),
+        st.sampled_from(list(COLUMNS)),
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(EVENTS, st.integers(-1, 60), st.integers(0, 99))
+def test_all_at_once_is_one_part_after_another(done: list[Done], cut: int, seed: int) -> None:
+    first = [event for event in done if event[0] <= cut]
+    rest = [event for event in done if event[0] > cut]
+    users = Vocabulary.of(user for _, user, *_ in first)
+    items = Vocabulary.of(item for _, _, item, _ in first)
+    more_users = users.grown(user for _, user, *_ in rest)
+    more_items = items.grown(item for _, _, item, _ in rest)
+    n, m = len(items), len(more_items)
+    weights = np.zeros((m, m), np.float32)
+    weights[:n, :n] = np.random.default_rng(seed).normal(size=(n, n))
+
+    before = replace(evidence(first, cut, users, items), neighbours=csr_array(weights[:n, :n]))
+    parts = before.after(table(rest), more_users, more_items, FIRST + timedelta(days=60))
+    whole = replace(evidence(done, 60, more_users, more_items), neighbours=csr_array(weights))
+
+    everyone = np.arange(len(more_users))
+    assert parts.history.to_numpy().tolist() == whole.history.to_numpy().tolist()
+    assert parts.shape == whole.shape
+    assert parts.day == whole.day
+    np.testing.assert_allclose(parts.demand, whole.demand, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(parts.inputs(everyone), whole.inputs(everyone))
+
+
+@settings(deadline=None, max_examples=15)
+@given(EVENTS, st.lists(st.integers(0, 3), max_size=5))
+def test_a_users_inputs_do_not_depend_on_who_else_is_asked_for(
+    done: list[Done], asked: list[int]
+) -> None:
+    config = NeighboursConfig(regularizations=(1.0,), max_items=3, kept=2)
+    whole = evidence(done, 60, ids("ann", "bob", "cem", "dan"), ids("a", "b", "c"))
+    whole = whole.with_neighbours(config, 1.0)
+
+    together = whole.inputs(np.array(asked, np.int64))
+
+    for user, found in zip(asked, together, strict=True):
+        assert torch.equal(found, whole.inputs(np.array([user]))[0])
+
+
+def test_the_update_adds_the_day_to_what_a_bundle_knows(
+    bundle_with_fusion: Bundle,
+    interactions: Callable[..., pd.DataFrame],
+    update_config: Callable[..., UpdateConfig],
+) -> None:
+    assert bundle_with_fusion.evidence is not None
+    done = interactions(
+        [("2020-02-01", "zoe", "p09", "cart"), ("2020-02-01", "ann", "p02", "remove_from_cart")]
+    )
+    features = pd.DataFrame({"item_id": ["p09"], "category": [None], "brand": [None]})
+    nobody = pd.DataFrame({"user_id": []}, dtype=object)
+    day = Day(done, nobody, features)
+
+    grown, _ = update.learn(bundle_with_fusion, day, update_config(Path("unused"), Path("unused")))
+
+    assert grown.evidence is not None
+    expected = bundle_with_fusion.evidence.after(
+        done, grown.users, grown.vocabulary, date(2020, 2, 1)
+    )
+    everyone = np.arange(4)
+    assert torch.equal(grown.evidence.inputs(everyone), expected.inputs(everyone))
+    before, after = bundle_with_fusion.network.fusion, grown.network.fusion
+    assert before is not None
+    assert after is not None
+    for old, new in zip(before.state_dict().values(), after.state_dict().values(), strict=True):
+        assert torch.equal(old, new)

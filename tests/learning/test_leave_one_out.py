@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_array
+from typer.testing import CliRunner
+
+from progrec import cli
+from progrec.errors import InputError
+from progrec.learning import ials, leave_one_out
+from progrec.learning.config import IALSConfig
+from progrec.learning.leave_one_out import Figures, LeaveOneOut, Settings
+
+SMALL = Settings(
+    factors=4,
+    embeddings=IALSConfig(regularization=0.05, unobserved_weight=0.3, iterations=4, deviation=0.1),
+    fewest=2,
+    regularizations=(5, 50),
+)
+TRAIN, TEST, NEGATIVE = "ml-1m.train.rating", "ml-1m.test.rating", "ml-1m.test.negative"
+N_USERS, N_ITEMS = 60, 240
+
+
+def write(folder: Path, seed: int = 0) -> Path:
+    """Two kinds of users, each with its half of the items; `seed` is of the test's negatives."""
+    folder.mkdir(exist_ok=True)
+    generator = np.random.default_rng(1)
+    halves = np.arange(N_ITEMS).reshape(2, -1)
+    train, test, known = [], [], []
+    for user in range(N_USERS):
+        *liked, last = generator.choice(halves[user % 2], 16, replace=False)
+        train += [f"{user}\t{item}\t5\t0" for item in liked]
+        test.append((user, last))
+        known.append([*liked, last])
+    generator = np.random.default_rng(seed)
+    lines = []
+    for user, item in test:
+        others = np.setdiff1d(np.arange(N_ITEMS), known[user])
+        negatives = generator.choice(others, 99, replace=False)
+        lines.append("\t".join([f"({user},{item})", *map(str, negatives)]))
+    (folder / TRAIN).write_text("\n".join(train) + "\n")
+    (folder / TEST).write_text("".join(f"{user}\t{item}\t5\t0\n" for user, item in test))
+    (folder / NEGATIVE).write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "data")
+
+
+def edit(file: Path, line: int, old: str, new: str) -> None:
+    lines = file.read_text().splitlines(keepends=True)
+    assert old in lines[line - 1]
+    lines[line - 1] = lines[line - 1].replace(old, new, 1)
+    file.write_text("".join(lines))
+
+
+# The measure
+
+
+def lists(held_out: list[int], negatives: list[list[int]]) -> LeaveOneOut:
+    n = len(held_out)
+    return LeaveOneOut(
+        csr_array((n, 99)), np.arange(n), np.array(held_out), np.array(negatives, np.int64)
+    )
+
+
+def test_ranks_count_those_above_and_half_of_the_equals() -> None:
+    data = lists([9, 9, 9], [[1, 2, 3]] * 3)
+    scores = np.array([[5, 1, 2, 3], [5, 6, 7, 5], [5, 5, 5, 5]], float)
+
+    assert data.ranks(scores).tolist() == [0, 2.5, 1.5]
+
+
+def test_a_negative_that_is_the_held_out_item_does_not_count() -> None:
+    assert lists([9], [[1, 9]]).ranks(np.array([[5.0, 6, 5]])).tolist() == [1]
+
+
+def test_figures_by_hand() -> None:
+    figures = Figures.of(np.array([0, 2, 9.5, 10, 50]))
+
+    assert figures.hit_rate == 3 / 5
+    assert figures.ndcg == pytest.approx((1 + 1 / 2 + 1 / np.log2(11.5)) / 5)
+
+
+def test_items_held_out_are_of_train_and_their_negatives_are_not() -> None:
+    likes = csr_array((np.random.default_rng(0).random((50, 200)) < 0.05).astype(np.float32))
+    likes = csr_array(
+        np.vstack([likes.toarray(), np.eye(1, 200), np.zeros((1, 200))]).astype(np.float32)
+    )
+
+    found = leave_one_out.held_out_of(likes, 3)
+
+    dense, rest = likes.toarray(), found.train.toarray()
+    assert found.users.tolist() == np.flatnonzero(dense.sum(axis=1) >= 2).tolist()
+    assert (dense[found.users, found.held_out] == 1).all()
+    assert dense[found.users[:, None], found.negatives].sum() == 0
+    assert found.negatives.shape == (len(found.users), 99)
+    dense[found.users, found.held_out] = 0
+    np.testing.assert_array_equal(rest, dense)
+    other = leave_one_out.held_out_of(likes, 4)
+    assert (found.held_out != other.held_out).any()
+
+
+# The files
+
+
+def test_files_are_read_gzipped_or_not(folder: Path) -> None:
+    plain = leave_one_out.read(folder)
+    for name in (TRAIN, TEST, NEGATIVE):
+        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+        (folder / name).unlink()
+    zipped = leave_one_out.read(folder)
+
+    assert plain.train.shape == (N_USERS, N_ITEMS)
+    for data in (plain, zipped):
+        assert data.train.nnz == 15 * N_USERS
+        assert data.candidates.shape == (N_USERS, 100)
+        np.testing.assert_array_equal(data.users, np.arange(N_USERS))
+    np.testing.assert_array_equal(plain.candidates, zipped.candidates)
+    assert (plain.train != zipped.train).nnz == 0
+
+
+def test_ids_need_not_be_dense(folder: Path) -> None:
+    dense = leave_one_out.read(folder)
+    for name in (TRAIN, TEST, NEGATIVE):
+        text = (folder / name).read_text()
+        if name == NEGATIVE:
+            far = text.replace("(59,", "(987654321987,")
+        else:
+            far = text.replace("\n59\t", "\n987654321987\t")
+        (folder / name).write_text(far)
+
+    sparse = leave_one_out.read(folder)
+
+    assert sparse.train.shape == dense.train.shape
+    np.testing.assert_array_equal(sparse.users, dense.users)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "old", "new", "message"),
+    [
+        (TRAIN, 3, "\t5\t", "\t", f"{TRAIN}, line 3: 3 fields where 4 are expected"),
+        (TRAIN, 2, "0\t", "x\t", f"{TRAIN}, line 2: user is 'x', not a whole number"),
+        (TEST, 4, "3\t", "3\t-", f"{TEST}, line 4: item is '-"),
+        (TEST, 4, "3\t", "2\t", f"{TEST}, line 4: user 2 has a line already"),
+        (NEGATIVE, 5, "\t", "\t \t", f"{NEGATIVE}, line 5: 101 fields where 100 are expected"),
+        (NEGATIVE, 5, "\t", "\t²", f"{NEGATIVE}, line 5: negative 1 is '²"),
+        (NEGATIVE, 5, "\t", "\t1234567890123456789", f"{NEGATIVE}, line 5: negative 1 is"),
+        (NEGATIVE, 6, "(5,", "(6,", f"{NEGATIVE}, line 6: pair is '(6,"),
+    ],
+)
+def test_a_bad_line_is_named(
+    folder: Path, name: str, line: int, old: str, new: str, message: str
+) -> None:
+    edit(folder / name, line, old, new)
+
+    with pytest.raises(InputError) as caught:
+        leave_one_out.read(folder)
+
+    assert str(caught.value).startswith(str(folder / message))
+
+
+def test_an_item_of_train_cannot_be_held_out(folder: Path) -> None:
+    user, item = (folder / TEST).read_text().split("\t")[:2]
+    with (folder / TRAIN).open("a") as file:
+        file.write(f"{user}\t{item}\t5\t0\n")
+
+    with pytest.raises(InputError, match=f"line 1: item {item} is also in the training file"):
+        leave_one_out.read(folder)
+
+
+@pytest.mark.parametrize(("drop", "message"), [(TEST, "line 60: pair"), (NEGATIVE, "line 60: mi")])
+def test_both_test_files_have_the_same_lines(folder: Path, drop: str, message: str) -> None:
+    lines = (folder / drop).read_text().splitlines(keepends=True)
+    (folder / drop).write_text("".join(lines[:-1]))
+
+    with pytest.raises(InputError, match=message):
+        leave_one_out.read(folder)
+
+
+def test_files_must_be_there_once_and_whole(folder: Path) -> None:
+    file = folder / TRAIN
+    text = file.read_bytes()
+    zipped = folder / f"{TRAIN}.gz"
+
+    zipped.write_bytes(gzip.compress(text))
+    with pytest.raises(InputError, match=r"keep one \*.train.rating file"):
+        leave_one_out.read(folder)
+    file.unlink()
+    zipped.write_bytes(gzip.compress(text)[:-20])
+    with pytest.raises(InputError, match=r"cannot be read after line \d+ .* fetch it again"):
+        leave_one_out.read(folder)
+    zipped.unlink()
+    with pytest.raises(InputError, match=r"holds no \*.train.rating.gz; put"):
+        leave_one_out.read(folder)
+    for damaged in (b"", b"\xff\xfe"):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match="fetch it again"):
+            leave_one_out.read(folder)
+
+
+# The model
+
+
+def test_iterations_pass_what_fit_ends_with() -> None:
+    likes = csr_array((np.random.default_rng(0).random((20, 12)) < 0.3).astype(np.float32))
+    config = SMALL.embeddings
+
+    for n, found in enumerate(ials.iterations(likes, 3, config, 7), 1):
+        shorter = config.model_copy(update={"iterations": n})
+        fitted = ials.fit(likes, 3, shorter, 7, quiet=True)
+        assert all(torch.equal(a, b) for a, b in zip(found, fitted, strict=True))
+    assert n == config.iterations
+
+
+def test_weights_are_where_the_cross_entropy_is_least() -> None:
+    generator = np.random.default_rng(0)
+    inputs = generator.standard_normal((400, 20, 2))
+    tastes = inputs @ np.array([2.0, -1.0]) + generator.gumbel(size=(400, 20))
+    chosen = tastes.argmax(axis=1)
+    inputs[np.arange(400), chosen], inputs[:, 0] = (
+        inputs[:, 0].copy(),
+        inputs[np.arange(400), chosen].copy(),
+    )
+
+    weights = leave_one_out.fitted_weights(inputs)
+
+    np.testing.assert_allclose(weights, [2, -1], atol=0.25)
+    at = torch.tensor(weights, requires_grad=True)
+    chances = torch.log_softmax(torch.from_numpy(inputs) @ at, dim=1)
+    (-chances[:, 0].mean()).backward()  # type: ignore[no-untyped-call]
+    assert at.grad is not None
+    np.testing.assert_allclose(at.grad.numpy(), 0, atol=1e-3)
+
+
+def test_weights_stay_finite_where_the_items_are_told_apart_for_certain() -> None:
+    inputs = np.zeros((5, 4, 1))
+    inputs[:, 0] = 1
+
+    assert 1 < leave_one_out.fitted_weights(inputs)[0] < 100
+
+
+def test_two_kinds_of_users_are_told_apart_and_the_seeds_decide(folder: Path) -> None:
+    first, second = (leave_one_out.benchmark(folder, SMALL) for _ in range(2))
+
+    assert first.keys() == {"hr@10", "ndcg@10", "seconds", "factors", "epochs"}
+    assert first["factors"] == 4
+    assert 2 <= first["epochs"] <= 4
+    assert first["seconds"] > 0
+    # Chance is 0.1; who knows the kinds, and no more, gets twice that.
+    assert 0.14 < first["hr@10"] < 0.4
+    assert first["hr@10"] / 4 < first["ndcg@10"] < first["hr@10"]
+    assert {**first, "seconds": 0} == {**second, "seconds": 0}
+
+
+def test_the_test_files_have_no_say_in_the_choices(folder: Path, tmp_path: Path) -> None:
+    data = [leave_one_out.read(each) for each in (folder, write(tmp_path / "other", seed=5))]
+    validations = [leave_one_out.held_out_of(each.train, 0) for each in data]
+    choices = [leave_one_out.choose(validation, SMALL) for validation in validations]
+
+    assert (data[0].negatives != data[1].negatives).any()
+    assert choices[0] == choices[1]
+    # Nor in the scores: a user's are the same whoever else is tested, and with what.
+    scores = leave_one_out.scores(data[0], validations[0], choices[0], SMALL)
+    fewer = replace(
+        data[0],
+        users=data[0].users[:9],
+        held_out=data[0].held_out[:9],
+        negatives=data[0].negatives[:9, :50],
+    )
+    np.testing.assert_allclose(
+        leave_one_out.scores(fewer, validations[0], choices[0], SMALL), scores[:9, :51], rtol=1e-5
+    )
+
+
+def test_the_tower_decides_alone_where_the_others_only_distract(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validation = leave_one_out.held_out_of(leave_one_out.read(folder).train, 0)
+    monkeypatch.setattr(leave_one_out, "fitted_weights", lambda inputs: np.array([-1.0, 0.0, 0.0]))
+
+    assert leave_one_out.choose(validation, SMALL).weights == (1, 0, 0)
+
+
+def test_users_of_one_item_leave_nothing_to_choose_by(folder: Path) -> None:
+    lines = (folder / TRAIN).read_text().splitlines(keepends=True)
+    (folder / TRAIN).write_text("".join(lines[::15]))
+
+    with pytest.raises(InputError, match="take a larger data set"):
+        leave_one_out.benchmark(folder, SMALL)
+
+
+# The command
+
+
+def test_the_command_prints_one_json_object(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leave_one_out, "Settings", lambda: SMALL)
+
+    result = CliRunner().invoke(cli.app, ["benchmark", "ncf", "--data", str(folder)])
+
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert list(figures) == ["hr@10", "ndcg@10", "seconds", "factors", "epochs"]
+
+
+def test_the_command_refuses_an_empty_folder(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli.app, ["benchmark", "ncf", "--data", str(tmp_path)])
+
+    assert isinstance(result.exception, InputError)
+    assert result.stdout == ""
