@@ -260,13 +260,12 @@ def test_the_update_adds_the_day_to_what_a_bundle_knows(
     grown, _ = update.learn(bundle_with_fusion, day, update_config(Path("unused"), Path("unused")))
 
     assert grown.evidence is not None
-    expected = bundle_with_fusion.evidence.after(
-        done, grown.users, grown.vocabulary, date(2020, 2, 1)
-    )
+    before = bundle_with_fusion.evidence
+    expected = before.after(done, grown.users, grown.vocabulary, date(2020, 2, 1))
     everyone = np.arange(4)
     assert torch.equal(grown.evidence.inputs(everyone), expected.inputs(everyone))
-    before, after = bundle_with_fusion.network.fusion, grown.network.fusion
-    assert before is not None
-    assert after is not None
-    for old, new in zip(before.state_dict().values(), after.state_dict().values(), strict=True):
-        assert torch.equal(old, new)
+    one, other = bundle_with_fusion.network.fusion, grown.network.fusion
+    assert one is not None
+    assert other is not None
+    weights = other.state_dict()
+    assert all(torch.equal(weight, weights[name]) for name, weight in one.state_dict().items())

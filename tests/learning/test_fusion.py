@@ -40,7 +40,7 @@ def network() -> NCF:
 def moment(seed: int, *, rule: str = "carted") -> Moment:
     """Users who have bought one item, viewed one and carted one, on one day.
 
-    Next each buys the item that they carted, but every third buys nothing.
+    Next each buys the item that they carted, or another as the rule says; every third buys nothing.
     """
     items = np.argsort(np.random.default_rng(seed).random((N_USERS, N_ITEMS)), axis=1)
     done = {name: np.zeros(3 * N_USERS, np.int64) for name in COUNTED}
@@ -58,14 +58,14 @@ def moment(seed: int, *, rule: str = "carted") -> Moment:
         }
     )
     evidence = Evidence.of(table, Vocabulary(names), Vocabulary(catalogue), date(2020, 1, 2))
-    place = {"carted": 2, "else": 3}[rule]
     buyers = everyone[everyone % 3 > 0]
+    carted = {"carted": buyers >= 0, "half carted": buyers % 3 == 1, "else": buyers < 0}[rule]
     shape = (N_USERS, N_ITEMS)
     return Moment(
         network(),
         evidence,
         matrix(everyone, items[:, 0], shape),
-        matrix(buyers, items[buyers, place], shape),
+        matrix(buyers, items[buyers, np.where(carted, 2, 3)], shape),
     )
 
 
@@ -196,16 +196,34 @@ def test_a_rule_that_only_one_input_tells_is_learned(
     assert not trained.training
 
 
-def test_two_moments_calibrate_the_probabilities(fitted: tuple[Fusion, fusion.Curve]) -> None:
-    trained, _ = fitted
-    unseen = moment(2)
+def test_two_moments_calibrate_the_probabilities() -> None:
+    # Of those who buy, half buy what they carted.
+    moments = [moment(seed, rule="half carted") for seed in (0, 1)]
+    trained, _ = fusion.fit(start(), moments, CONFIG, 0)
+    unseen = moment(2, rule="half carted")
 
     chances = probabilities(trained, unseen)
 
     carted = unseen.inputs(np.arange(N_USERS))[..., CARTED].numpy() > 0
-    assert chances[carted].mean() == pytest.approx(2 / 3, abs=0.1)
-    assert chances[~carted].mean() < 0.02
-    assert trained.calibration.tolist() != [1, 0]
+    is_new = unseen.bought.toarray() == 0
+    assert chances[carted].mean() == pytest.approx(1 / 3, abs=0.1)
+    assert chances[is_new & ~carted].mean() == pytest.approx(1 / 3 / 10, abs=0.02)
+
+
+def test_in_the_end_every_moment_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned = []
+    passes = fusion._passes
+
+    def watched(trained: Fusion, told: list[Examples], config: FusionConfig, n: int, seed: int):
+        learned.append((len(told), n))
+        yield from passes(trained, told, config, n, seed)
+
+    monkeypatch.setattr(fusion, "_passes", watched)
+
+    _, curve = fusion.fit(start(), [moment(seed) for seed in range(3)], CONFIG, 0)
+
+    best = int(np.argmin([row["loss"] for row in curve])) + 1
+    assert learned == [(2, CONFIG.max_epochs), (3, best)]
 
 
 def test_one_moment_is_learned_in_all_passes_and_calibrates_nothing(
@@ -267,14 +285,20 @@ def test_inputs_are_standardised_and_those_that_never_change_are_not_divided(
 
 
 def test_the_last_moment_decides_when_to_stop() -> None:
-    # What is learned of the first moment is wrong of the last: the first pass is the best.
+    # What is learned of the first moment is wrong of the last.
+    moments = [moment(0), moment(1, rule="else")]
     config = CONFIG.model_copy(update={"max_epochs": 20, "patience": 2})
 
-    _, curve = fusion.fit(start(), [moment(0), moment(1, rule="else")], config, 0)
+    trained, curve = fusion.fit(start(), moments, config, 0)
 
-    losses = [row["loss"] for row in curve]
-    assert len(curve) == int(np.argmin(losses)) + 1 + 2
-    assert len(curve) < 20
+    best = int(np.argmin([row["loss"] for row in curve])) + 1
+    assert len(curve) == best + 2 < 20
+    # The passes after the best have no say, not in the calibration either.
+    config = CONFIG.model_copy(update={"max_epochs": best})
+    same, shorter = fusion.fit(start(), moments, config, 0)
+    assert shorter == curve[:best]
+    weights = same.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in trained.state_dict().items())
 
 
 @pytest.mark.parametrize("rule", ["else", "nobody"])
@@ -297,7 +321,7 @@ def test_no_calibration_turns_the_order_around(rule: str) -> None:
         assert (np.diff(chances[user, order])[apart] > 0).all()
 
 
-def test_a_calibration_is_of_all_users_and_of_all_that_is_new_to_them(
+def test_the_last_moment_calibrates_with_all_users_and_of_all_that_is_new_to_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = []
@@ -309,13 +333,16 @@ def test_a_calibration_is_of_all_users_and_of_all_that_is_new_to_them(
     monkeypatch.setattr(fusion.calibration, "platt", platt)
     monkeypatch.setattr(fusion, "USERS_AT_ONCE", 7)
 
+    last = moment(1)
+    last = replace(last, bought_next=last.bought_next * (np.arange(N_USERS) < 30)[:, None])
+
     trained, _ = fusion.fit(
-        start(), [moment(0), moment(1)], CONFIG.model_copy(update={"max_epochs": 1}), 0
+        start(), [moment(0), last], CONFIG.model_copy(update={"max_epochs": 1}), 0
     )
 
     ((logits, outcomes),) = seen
     assert len(logits) == len(outcomes) == N_USERS * (N_ITEMS - 1)
-    assert outcomes.sum() == N_USERS * 2 // 3
+    assert outcomes.sum() == 20
     assert trained.calibration.tolist() == [2, -1]
 
 

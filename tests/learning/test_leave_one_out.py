@@ -79,8 +79,8 @@ def test_ranks_count_those_above_and_half_of_the_equals() -> None:
     assert data.ranks(scores).tolist() == [0, 2.5, 1.5]
 
 
-def test_a_negative_that_is_the_held_out_item_does_not_count() -> None:
-    assert lists([9], [[1, 9]]).ranks(np.array([[5.0, 6, 5]])).tolist() == [1]
+def test_a_negative_that_is_the_held_out_item_is_half_before_it() -> None:
+    assert lists([9], [[1, 9]]).ranks(np.array([[5.0, 6, 5]])).tolist() == [1.5]
 
 
 def test_figures_by_hand() -> None:

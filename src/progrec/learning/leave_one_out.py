@@ -70,12 +70,11 @@ class LeaveOneOut:
     def ranks(self, scores: Floats) -> Floats:
         """(n, c) scores of the candidates -> (n,) how many negatives rank before the item.
 
-        A negative with an equal score is half before it. A negative that is the held-out item
-        itself, as some of the paper's are, is not counted: the paper's evaluation merges the two.
+        A negative with an equal score is half before it, and so is one that is the held-out item
+        itself, as 156 of the paper's are.
         """
         wanted, others = scores[:, :1], scores[:, 1:]
-        before = (others > wanted) + 0.5 * (others == wanted)
-        ranks: Floats = (before * (self.negatives != self.held_out[:, None])).sum(axis=1)
+        ranks: Floats = ((others > wanted) + 0.5 * (others == wanted)).sum(axis=1)
         return ranks
 
 

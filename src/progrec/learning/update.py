@@ -67,10 +67,10 @@ class Day:
     item_features: pd.DataFrame
 
     @property
-    def date(self) -> date:
-        """Which day it is."""
-        day: date = self.interactions["date"].max()
-        return day
+    def last(self) -> date:
+        """The day's date."""
+        last: date = self.interactions["date"].max()
+        return last
 
     @classmethod
     def read(cls, folder: Path, day: date) -> Day:
@@ -119,7 +119,7 @@ def learn(bundle: Bundle, day: Day, config: UpdateConfig) -> tuple[Bundle, float
     purchases = pd.concat([bundle.purchases, bought]).drop_duplicates(["user", "item"])
     known = bundle.evidence
     if known is not None:
-        known = known.after(day.interactions, users, vocabulary, day.date)
+        known = known.after(day.interactions, users, vocabulary, day.last)
     return Bundle(network, users, items, purchases, bundle.provenance, known), loss
 
 
