@@ -52,7 +52,7 @@ def test_the_best_model_comes_first(metrics: Path) -> None:
     title, _, names, lengths, _, *rows, _, caption, figure = lines(written(metrics))
 
     assert title.strip() == ("1,620 users who bought something new after the cutoff; 95 % interval")
-    assert names.split() == ["ndcg", "recall", "hr", "coverage", "gini", "long"]
+    assert names.split() == ["ndcg", "recall", "hr", "coverage", "gini", "tail"]
     assert lengths.split() == [
         "model",
         "@20",
@@ -63,7 +63,7 @@ def test_the_best_model_comes_first(metrics: Path) -> None:
         "mrr",
         "@20",
         "@20",
-        "tail@20",
+        "@20",
     ]
     assert [row.split() for row in rows] == [
         ["ncf", "0.1347", "0.118–0.152", *["0.135"] * 3, *["0.903"] * 3],

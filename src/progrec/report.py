@@ -55,8 +55,8 @@ def _table(
     )
     shown.add_column("model", no_wrap=True)
     for name in names:
-        header = name.replace("_", " ") if "_" in name else name.replace("@", " @")
-        shown.add_column(header.replace(" ", "\n"), justify="right", no_wrap=True)
+        header = name.replace("@", "\n@").replace("long_", "")
+        shown.add_column(header, justify="right", no_wrap=True)
         if name == names[0]:
             shown.add_column("95 %", justify="right", no_wrap=True)
     for model, figures in sorted(rows.items(), key=lambda row: -row[1][names[0]]["mean"]):

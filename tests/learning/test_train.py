@@ -226,6 +226,16 @@ def test_a_history_that_cannot_validate_is_learned_all_the_same(
     assert list(bundle.users.ids) == sorted({user for _, user, _, _ in history})
     assert [list(row) for row in curve] == [["epoch", "loss"]] * 2
 
+    hybrid = ("model=hybrid", "model.factors=4", "pretraining=ials")
+    config = train_config(tables(history, "again"), *QUICK, *hybrid)
+    bundle, curve = train.train(config, checkerboard.split, 3, recorder)
+
+    # Nothing says for how long to go on from least squares: nothing is done.
+    assert curve == []
+    assert config.curve.read_text() == "epoch,loss\n"
+    scores = bundle.scores(list(bundle.users.ids))
+    assert ((scores > 0) & (scores < 1)).all()
+
 
 def test_a_history_without_anything_to_learn_is_an_error(
     checkerboard: Checkerboard,

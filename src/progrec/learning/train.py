@@ -50,7 +50,8 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> tuple[
 
     Returns:
         The bundle, and the curve that decided for how long the towers were trained; without
-        anything to validate on, the curve of their own training, which has the loss only.
+        anything to validate on, the curve of their own training, which has the loss only, and is
+        empty if they start from least squares.
 
     Raises:
         InputError: there is nothing to learn from, or the training diverged.
@@ -68,7 +69,11 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> tuple[
     known = None
     if network.fusion is not None:
         ends = [split.cutoff - window * back for back in range(config.fusion.moments, -1, -1)]
-        moments = [_moment(history, start, end, config, recipe) for start, end in pairwise(ends)]
+        moments = [
+            _moment(history, start, end, config, recipe)
+            for start, end in pairwise(ends)
+            if len(towers.pairs(history.before(start), config))
+        ]
         network.fusion, chosen = _fuse(network.fusion, moments, config, k, run)
         known = history.evidence(split.cutoff - DAY)
         known = known.with_neighbours(config.fusion.neighbours, chosen)
@@ -151,7 +156,9 @@ def _bundle(
 
 def _write_curve(curve: Curve, path: Path) -> None:
     with atomic.replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(curve[-1]), lineterminator="\n")
+        writer = csv.DictWriter(
+            file, fieldnames=list(curve[-1]) if curve else ["epoch", "loss"], lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(curve)
 
@@ -168,9 +175,12 @@ def _run(composed: DictConfig) -> float:
             data = config.data / dataset.EVENTS
             run.log_dataset("history", data, bundle.provenance.data_digest)
             pyfunc.log(run, bundle, config.out)
-    best = max(row.get(f"ndcg@{general.evaluate.k}", -row.get("loss", 0)) for row in curve)
+    metric = f"ndcg@{general.evaluate.k}"
+    best = max((row.get(metric, -row.get("loss", 0)) for row in curve), default=0)
     sys.stdout.write(f"train: {len(bundle.users):,} users, {len(bundle.items):,} items, ")
-    sys.stdout.write(f"{curve[-1]['epoch']:.0f} epochs tried; bundle {bundle.digest}\n")
+    sys.stdout.write(
+        f"{curve[-1]['epoch'] if curve else 0:.0f} epochs tried; bundle {bundle.digest}\n"
+    )
     return best
 
 
