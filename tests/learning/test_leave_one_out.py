@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from progrec import cli
 from progrec.errors import InputError
-from progrec.learning import ials, leave_one_out
+from progrec.learning import ials, leave_one_out, neighbours
 from progrec.learning.config import IALSConfig
 from progrec.learning.leave_one_out import Figures, LeaveOneOut, Settings
 
@@ -221,33 +221,6 @@ def test_iterations_pass_what_fit_ends_with() -> None:
     assert n == config.iterations
 
 
-def test_weights_are_where_the_cross_entropy_is_least() -> None:
-    generator = np.random.default_rng(0)
-    inputs = generator.standard_normal((400, 20, 2))
-    tastes = inputs @ np.array([2.0, -1.0]) + generator.gumbel(size=(400, 20))
-    chosen = tastes.argmax(axis=1)
-    inputs[np.arange(400), chosen], inputs[:, 0] = (
-        inputs[:, 0].copy(),
-        inputs[np.arange(400), chosen].copy(),
-    )
-
-    weights = leave_one_out.fitted_weights(inputs)
-
-    np.testing.assert_allclose(weights, [2, -1], atol=0.25)
-    at = torch.tensor(weights, requires_grad=True)
-    chances = torch.log_softmax(torch.from_numpy(inputs) @ at, dim=1)
-    (-chances[:, 0].mean()).backward()  # type: ignore[no-untyped-call]
-    assert at.grad is not None
-    np.testing.assert_allclose(at.grad.numpy(), 0, atol=1e-3)
-
-
-def test_weights_stay_finite_where_the_items_are_told_apart_for_certain() -> None:
-    inputs = np.zeros((5, 4, 1))
-    inputs[:, 0] = 1
-
-    assert 1 < leave_one_out.fitted_weights(inputs)[0] < 100
-
-
 def test_two_kinds_of_users_are_told_apart_and_the_seeds_decide(folder: Path) -> None:
     first, second = (leave_one_out.benchmark(folder, SMALL) for _ in range(2))
 
@@ -285,9 +258,11 @@ def test_the_tower_decides_alone_where_the_others_only_distract(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     validation = leave_one_out.held_out_of(leave_one_out.read(folder).train, 0)
-    monkeypatch.setattr(leave_one_out, "fitted_weights", lambda inputs: np.array([-1.0, 0.0, 0.0]))
+    # Each item speaks for those of the other kind.
+    against = np.equal.outer(*[np.arange(N_ITEMS) < N_ITEMS // 2] * 2) - 1.0
+    monkeypatch.setattr(neighbours, "ease", lambda likes, regularization: against[:240, :240] * -9)
 
-    assert leave_one_out.choose(validation, SMALL).weights == (1, 0, 0)
+    assert leave_one_out.choose(validation, SMALL).share == 0
 
 
 def test_users_of_one_item_leave_nothing_to_choose_by(folder: Path) -> None:

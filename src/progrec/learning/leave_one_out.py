@@ -33,7 +33,6 @@ CUTOFF = 10
 N_NEGATIVES = 99
 USERS_AT_ONCE = 256
 DIGITS = 18  # of an id that fits into 64 bits
-NEWTON_STEPS = 50
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -259,8 +258,8 @@ class Settings:
         fewest: the fewest iterations.
         seeds: of the fits that the tower holds side by side.
         regularizations: of the neighbours.
-        folds: of the cross-validation by which fusions are compared.
-        seed: of the items held out for the choice, and of the folds.
+        shares: of the neighbours, beside 1 of the tower.
+        seed: of the items held out for the choice.
     """
 
     factors: int = 192
@@ -268,7 +267,7 @@ class Settings:
     fewest: int = 4
     seeds: tuple[int, ...] = (0, 1)
     regularizations: tuple[float, ...] = (200, 500, 1000, 2000)
-    folds: int = 5
+    shares: tuple[float, ...] = (0, 0.1, 0.2, 0.3, 0.5, 0.7, 1)
     seed: int = 0
 
 
@@ -279,13 +278,12 @@ class Choices:
     Attributes:
         epochs: iterations of the embeddings.
         regularization: of the neighbours.
-        weights: of the standardised inputs: tower, neighbours, popularity; 1, 0, 0 where the tower
-            alone ranks better.
+        share: of what the neighbours say, beside 1 of the tower, each in its deviations.
     """
 
     epochs: int
     regularization: float
-    weights: tuple[float, ...]
+    share: float
 
 
 def benchmark(folder: Path, settings: Settings | None = None) -> dict[str, float]:
@@ -306,10 +304,10 @@ def benchmark(folder: Path, settings: Settings | None = None) -> dict[str, float
     start = time.monotonic()
     data = read(folder)
     validation = held_out_of(data.train, settings.seed)
-    if len(validation.users) < settings.folds:
+    if len(validation.users) == 0:
         raise InputError(
-            f"{folder}: fewer than {settings.folds} users have two items in the training file, "
-            "so that nothing can be held out for a choice; take a larger data set"
+            f"{folder}: no user has two items in the training file, so that nothing can be held "
+            "out for a choice; take a larger data set"
         )
     choices = choose(validation, settings)
     figures = data.figures(scores(data, validation, choices, settings))
@@ -330,17 +328,15 @@ def choose(validation: LeaveOneOut, settings: Settings) -> Choices:
         settings: what is tried.
     """
     epochs, tower = _best_epoch(validation, settings)
-    best = validation.figures(tower).ndcg
-    choices = Choices(epochs, settings.regularizations[0], (1.0, 0.0, 0.0))
+    figures = {}
     for regularization in progress.steps(settings.regularizations, "choosing the neighbours"):
-        weights = neighbours.ease(validation.train, regularization)
-        found = _inputs(validation, validation.train, tower, weights)
-        standard = found / _deviations(found)
-        ndcg = _cross_validated(validation, standard, settings)
-        if ndcg > best:
-            best = ndcg
-            choices = Choices(epochs, regularization, tuple(fitted_weights(standard).tolist()))
-    return choices
+        said = _said(
+            validation, validation.train, neighbours.ease(validation.train, regularization)
+        )
+        for share in settings.shares:
+            found = tower / _deviation(tower) + share * said / _deviation(said)
+            figures[regularization, share] = validation.figures(found).ndcg
+    return Choices(epochs, *max(figures, key=lambda tried: figures[tried]))
 
 
 def scores(
@@ -348,17 +344,15 @@ def scores(
 ) -> Floats:
     """(n, c) scores of the candidates, by what all of train teaches.
 
-    The inputs are divided by their deviations over the negatives of validation, as they were when
-    the weights were fitted: the test lists have no say in how they are scored.
+    Tower and neighbours are divided by their deviations over the negatives of validation, as they
+    were when the share was chosen: the test lists have no say in how they are scored.
     """
     networks = _networks(data.train, settings, choices.epochs, "learning from all of train")
     network = deque(networks, maxlen=1).pop()
     weights = neighbours.ease(data.train, choices.regularization)
-    seen, new = (
-        _inputs(each, data.train, _tower(network, each), weights) for each in (validation, data)
-    )
-    result: Floats = (new / _deviations(seen)) @ np.array(choices.weights)
-    return result
+    tower = _tower(network, data) / _deviation(_tower(network, validation))
+    said = _said(data, data.train, weights) / _deviation(_said(validation, data.train, weights))
+    return np.asarray(tower + choices.share * said)
 
 
 def _best_epoch(validation: LeaveOneOut, settings: Settings) -> tuple[int, Floats]:
@@ -399,68 +393,12 @@ def _tower(network: NCF, lists: LeaveOneOut) -> Floats:
     return torch.cat(blocks).double().numpy()
 
 
-def _inputs(
-    lists: LeaveOneOut, train: csr_array, tower: Floats, weights: neighbours.Weights
-) -> Floats:
-    """(n, c, 3) of the candidates: the tower's logit, what the neighbours say, log popularity."""
+def _said(lists: LeaveOneOut, train: csr_array, weights: neighbours.Weights) -> Floats:
+    """(n, c) how much what the users like in train speaks for the candidates."""
     said = np.take_along_axis(train[lists.users] @ weights, lists.candidates, axis=1)
-    popularity = np.log1p(np.asarray(train.sum(axis=0), np.float64))[lists.candidates]
-    return np.stack([tower, said.astype(np.float64), popularity], axis=2)
+    return said.astype(np.float64)
 
 
-def _deviations(inputs: Floats) -> Floats:
-    """(n, c, f) -> (f,) over the negatives; 1 for an input that is the same everywhere."""
-    deviations = inputs[:, 1:].std(axis=(0, 1))
-    return np.where(deviations > 0, deviations, 1.0)
-
-
-def fitted_weights(inputs: Floats) -> Floats:
-    """Weights of the inputs with which a softmax over the candidates tells the held-out item.
-
-    Newton's method on the mean cross entropy, which is convex (the conditional logit of McFadden
-    1974), with a trace of ridge that keeps the weights finite and unique.
-
-    Args:
-        inputs: (n, c, f), the held-out item's first.
-
-    Returns:
-        (f,) weights.
-    """
-    n, _, f = inputs.shape
-    ridge = 1e-4
-    weights = np.zeros(f)
-    loss = _loss(inputs, weights, ridge)
-    for _ in range(NEWTON_STEPS):
-        chances = np.exp(_log_softmax(inputs @ weights))
-        centred = inputs - (chances[..., None] * inputs).sum(axis=1, keepdims=True)
-        gradient = ridge * weights - centred[:, 0].mean(axis=0)
-        curvature = np.einsum("ncf,nc,ncg->fg", centred, chances, centred, optimize=True) / n
-        step = np.linalg.solve(curvature + ridge * np.eye(f), gradient)
-        while (tried := _loss(inputs, weights - step, ridge)) > loss and np.abs(step).max() > 1e-9:
-            step = step / 2
-        weights, loss = weights - step, tried
-        if np.abs(step).max() < 1e-9:
-            break
-    return weights
-
-
-def _loss(inputs: Floats, weights: Floats, ridge: float) -> float:
-    chance = _log_softmax(inputs @ weights)[:, 0]
-    return float(ridge / 2 * weights @ weights - chance.mean())
-
-
-def _log_softmax(logits: Floats) -> Floats:
-    lower = logits - logits.max(axis=1, keepdims=True)
-    result: Floats = lower - np.log(np.exp(lower).sum(axis=1, keepdims=True))
-    return result
-
-
-def _cross_validated(validation: LeaveOneOut, inputs: Floats, settings: Settings) -> float:
-    """NDCG where each user is ranked with weights fitted on the other folds' users."""
-    n = len(inputs)
-    order = np.random.default_rng(settings.seed).permutation(n)
-    scored = np.empty(inputs.shape[:2])
-    for fold in np.array_split(order, settings.folds):
-        others = np.setdiff1d(order, fold)
-        scored[fold] = inputs[fold] @ fitted_weights(inputs[others])
-    return validation.figures(scored).ndcg
+def _deviation(scores: Floats) -> float:
+    """Of (n, c) scores, over the negatives; 1 for scores that are the same everywhere."""
+    return float(scores[:, 1:].std()) or 1.0
