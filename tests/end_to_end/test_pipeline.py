@@ -72,6 +72,7 @@ def test_a_second_run_does_nothing_but_publish(project: Project) -> None:
     assert project.lock() == before
 
 
+@pytest.mark.slow
 def test_all_over_again_gives_the_same_hashes(project: Project) -> None:
     before = project.lock()
 
@@ -83,7 +84,7 @@ def test_all_over_again_gives_the_same_hashes(project: Project) -> None:
 
 
 def test_an_edited_model_setting_trains_again_and_prepares_nothing(project: Project) -> None:
-    with edited(project, "conf/model/neumf.yaml", "factors: 32", "factors: 8"):
+    with edited(project, "conf/model/hybrid.yaml", "factors: 64", "factors: 8"):
         assert project.repro() == ["train", *AFTER_THE_MODEL]
 
 
