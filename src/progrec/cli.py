@@ -118,9 +118,9 @@ def benchmark_ncf(
     data: Annotated[Path, typer.Option(help="The folder of the NCF paper's three files.")],
 ) -> None:
     """Rank the NCF paper's held-out items of MovieLens-1M; prints one JSON object."""
-    from progrec.learning import leave_one_out  # noqa: PLC0415
+    from progrec.learning import ncf_benchmark  # noqa: PLC0415
 
-    typer.echo(json.dumps(leave_one_out.benchmark(data)))
+    typer.echo(json.dumps(ncf_benchmark.benchmark(data)))
 
 
 @app.command()

@@ -1,11 +1,10 @@
-"""Shops small enough to know every answer."""
+"""What learning is tested with: small shops, projects to run commands in, bundles."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,6 +19,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from pytorch_lightning.loggers.logger import DummyLogger
 
+from learning.shop import Checkerboard, Event, delta_of, history_of, interactions_of
 from progrec.learning import config as configs
 from progrec.learning import side
 from progrec.learning.bundle import Bundle, Provenance
@@ -27,23 +27,11 @@ from progrec.learning.config import ModelConfig, NeighboursConfig, TrainConfig, 
 from progrec.learning.evidence import Evidence
 from progrec.learning.ncf import NCF
 from progrec.learning.vocabulary import Vocabulary
-from progrec.settings import SplitSettings
 
 ROOT = Path(__file__).parents[2]
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run as MlflowRun
-
-COUNTS = {
-    "view": "num_views",
-    "click": "num_clicks",
-    "cart": "num_carts",
-    "remove_from_cart": "num_removes",
-    "purchase": "num_purchases",
-}
-
-Event = tuple[str, str, str, str]
-"""Day, user, item and event type."""
 
 
 class Recorder:
@@ -67,140 +55,6 @@ class _Epochs(DummyLogger):
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         self.recorder.epochs.append((step, dict(metrics)))
-
-
-class Checkerboard:
-    """Two kinds of shoppers and two kinds of products; nobody looks at the other kind.
-
-    Each shopper buys four of their kind's six products early, a fifth on the first day of
-    history's last week, and never the sixth, which others of the kind have bought.
-    """
-
-    users = tuple(f"u{number:02}" for number in range(24))
-    items = tuple(f"p{number:02}" for number in range(12))
-    split = SplitSettings(cutoff=date(2020, 2, 1), validation_days=7, horizon_days=7)
-
-    def own(self, user: str) -> list[str]:
-        """The products of a shopper's kind, in the order in which they buy them."""
-        number = int(user[1:])
-        items = [item for item in self.items if int(item[1:]) % 2 == number % 2]
-        start = (number // 2) % len(items)
-        return items[start:] + items[:start]
-
-    def others(self, user: str) -> list[str]:
-        """The products of the other kind."""
-        return [item for item in self.items if item not in self.own(user)]
-
-    @property
-    def events(self) -> list[Event]:
-        """History."""
-        days = ("2020-01-03", "2020-01-06", "2020-01-09", "2020-01-12", "2020-01-25")
-        return [
-            (day, user, item, "purchase")
-            for user in self.users
-            for day, item in zip(days, self.own(user), strict=False)
-        ]
-
-
-def price_of(item: str) -> float:
-    """What an item costs: p03 costs 3.5."""
-    return int(item[1:]) + 0.5
-
-
-def interactions_of(events: Sequence[Event]) -> pd.DataFrame:
-    counts = Counter(events)
-    keys = sorted({event[:3] for event in events})
-    frame = pd.DataFrame(keys, columns=["date", "user_id", "item_id"], dtype=object)
-    for event_type, column in COUNTS.items():
-        frame[column] = np.array([counts[*key, event_type] for key in keys], np.int64)
-    frame["total_spent"] = frame["num_purchases"] * [price_of(item) for _, _, item in keys]
-    frame["date"] = [date.fromisoformat(day) for day, _, _ in keys]
-    return frame
-
-
-def enriched_of(folder: Path, events: Sequence[Event]) -> None:
-    """Writes the enriched events, a file a day, as far as learning reads them."""
-    for day in sorted({event[0] for event in events}):
-        rows = [event for event in events if event[0] == day]
-        frame = pd.DataFrame(
-            {
-                "event_time": pd.to_datetime([day] * len(rows)).astype("datetime64[us]"),
-                "event_type": [event_type for *_, event_type in rows],
-                "user_id": [user for _, user, _, _ in rows],
-                "item_id": [item for _, _, item, _ in rows],
-                "price": [price_of(item) for _, _, item, _ in rows],
-            }
-        )
-        path = folder / "enriched" / f"date={day}" / "enriched.parquet"
-        path.parent.mkdir(parents=True)
-        frame.to_parquet(path, index=False)
-
-
-def user_features_of(events: Sequence[Event]) -> pd.DataFrame:
-    """The table of user features, as far as learning reads it."""
-    counts = Counter((user, event_type) for _, user, _, event_type in events)
-    users = sorted({user for _, user, _, _ in events})
-    spent = [
-        sum(
-            price_of(item) for _, buyer, item, kind in events if (buyer, kind) == (user, "purchase")
-        )
-        for user in users
-    ]
-    return pd.DataFrame(
-        {
-            "user_id": pd.Series(users, dtype=object),
-            "total_purchases": [counts[user, "purchase"] for user in users],
-            "total_spent": np.array(spent, np.float64),
-            "views": [counts[user, "view"] for user in users],
-            "clicks": [counts[user, "click"] for user in users],
-            "carts": [counts[user, "cart"] for user in users],
-            "removes": [counts[user, "remove_from_cart"] for user in users],
-        }
-    )
-
-
-def item_features_of(events: Sequence[Event]) -> pd.DataFrame:
-    """The table of item features, as far as learning reads it: even and odd items are two kinds."""
-    counts = Counter((item, event_type) for _, _, item, event_type in events)
-    items = sorted({item for _, _, item, _ in events})
-    sales = np.array([counts[item, "purchase"] for item in items], np.int64)
-    return pd.DataFrame(
-        {
-            "item_id": pd.Series(items, dtype=object),
-            "total_sales": sales,
-            "revenue": sales * np.array([price_of(item) for item in items], np.float64),
-            "views": [counts[item, "view"] for item in items],
-            "carts": [counts[item, "cart"] for item in items],
-            "category": pd.Series([f"kind {int(item[1:]) % 2}" for item in items], dtype=object),
-            "brand": pd.Series([None] * len(items), dtype=object),
-        }
-    )
-
-
-def history_of(folder: Path, events: Sequence[Event]) -> Path:
-    """Writes history's tables."""
-    folder.mkdir(parents=True)
-    enriched_of(folder, events)
-    item_features_of(events).to_parquet(folder / "item_features.parquet", index=False)
-    return folder
-
-
-def delta_of(folder: Path, events: Sequence[Event], history: Sequence[Event] = ()) -> Path:
-    """Writes the deltas' tables: of each day, the rows it touched as of its end."""
-    folder.mkdir(parents=True)
-    enriched_of(folder, events)
-    for day in {event[0] for event in events}:
-        until = [*history, *(event for event in events if event[0] <= day)]
-        touched = [event for event in events if event[0] == day]
-        users, items = user_features_of(until), item_features_of(until)
-        for name, rows in (
-            ("user_features", users[users["user_id"].isin({event[1] for event in touched})]),
-            ("item_features", items[items["item_id"].isin({event[2] for event in touched})]),
-        ):
-            path = folder / name / f"date={day}" / f"{name}.parquet"
-            path.parent.mkdir(parents=True)
-            rows.to_parquet(path, index=False)
-    return folder
 
 
 @pytest.fixture

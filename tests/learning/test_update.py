@@ -22,7 +22,8 @@ from progrec.learning.ncf import NCF
 from progrec.learning.update import Day
 
 if TYPE_CHECKING:
-    from conftest import Event, Project, Recorder
+    from conftest import Project, Recorder
+    from learning.shop import Event
 
 Updated = Callable[..., Bundle]
 
