@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 import progrec
 from progrec import content
 from progrec.learning.bundle import Bundle, BundleError
-from progrec.learning.evidence import COUNTED, Evidence
+from progrec.learning.evidence import Evidence
+from progrec.learning.touches import COUNTED
 
 FILES = {
     "config.json",
@@ -336,7 +337,7 @@ def test_evidence_that_came_back_goes_on_like_the_one_that_went(
 
     one, other = (known.after(done, users, items, date(2020, 2, 4)) for known in (kept, loaded))
 
-    pd.testing.assert_frame_equal(one.history, other.history)
+    pd.testing.assert_frame_equal(one.touches.table(), other.touches.table())
     assert torch.equal(one.inputs(np.arange(4)), other.inputs(np.arange(4)))
 
 
@@ -362,6 +363,10 @@ DAMAGED_EVIDENCE = {
     "a history with an item that is not there": (
         change("history.parquet", lambda t: t.assign(item=-1)),
         r"history\.parquet: column item names a row that is not there",
+    ),
+    "a history in disorder": (
+        change("history.parquet", lambda t: t[::-1]),
+        r"history\.parquet is not in the order of its users",
     ),
     "a history without days": (
         change("history.parquet", lambda t: t.drop(columns="last")),

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from progrec.learning import neighbours, update
 from progrec.learning.bundle import Bundle
 from progrec.learning.config import NeighboursConfig, UpdateConfig
-from progrec.learning.evidence import HISTORY, INPUTS, Evidence
+from progrec.learning.evidence import INPUTS, Evidence
 from progrec.learning.update import Day
 from progrec.learning.vocabulary import Vocabulary
 
@@ -84,6 +84,15 @@ def known() -> Evidence:
     return replace(whole, neighbours=weights)
 
 
+def test_who_buys_the_same_thousandfold_counts_once_a_day() -> None:
+    crowd = [(0, "bot", "a", "purchase")] * 1000 + [(1, "bot", "a", "purchase")] * 1000
+
+    whole = evidence(crowd, 1, ids("bot"), ids("a"))
+
+    one, week, month = 2, 0.5 ** (1 / 7) + 1, 0.5 ** (1 / 30) + 1
+    np.testing.assert_allclose(whole.demand, [[one, week, month, week, month]])
+
+
 def test_hand_worked_inputs_of_two_users(known: Evidence) -> None:
     ann, bob = named(known, 0), named(known, 1)
 
@@ -97,9 +106,9 @@ def test_hand_worked_inputs_of_two_users(known: Evidence) -> None:
         "carted": [log(2) / 2, 0, 0],
         "removed": [0, log(2) * 0.5**1.5, 0],
         "touched": [1 / 2, 0.5**1.5, 1],
-        "purchases": [0, log(3), log(2)],
-        "purchases_7": [0, log(1 + 2 / 2), log(2)],
-        "purchases_30": [0, log(1 + 2 * 0.5 ** (7 / 30)), log(2)],
+        "purchases": [0, log(2), log(2)],
+        "purchases_7": [0, log(1 + 1 / 2), log(2)],
+        "purchases_30": [0, log(1 + 0.5 ** (7 / 30)), log(2)],
         "interest_7": [log(1 + 0.5 ** (30 / 7) + 0.5 ** (20 / 7) + 1), log(1.5), log(2)],
         "interest_30": [
             log(1 + 0.5 + 0.5 ** (20 / 30) + 1),
@@ -121,8 +130,8 @@ def test_hand_worked_inputs_of_two_users(known: Evidence) -> None:
 
 
 def test_what_was_only_removed_is_touched_and_not_liked(known: Evidence) -> None:
-    assert known.likes.toarray().tolist() == [[1, 0, 1], [1, 1, 0]]
-    assert known.likes.nnz == 4
+    assert known.likes().toarray().tolist() == [[1, 0, 1], [1, 1, 0]]
+    assert known.likes().nnz == 4
 
 
 def test_who_removes_what_they_like_likes_it_still() -> None:
@@ -130,19 +139,8 @@ def test_who_removes_what_they_like_likes_it_still() -> None:
 
     whole = evidence(done, 1, ids("ann"), ids("a"))
 
-    assert whole.likes.toarray().tolist() == [[1]]
+    assert whole.likes().toarray().tolist() == [[1]]
     assert named(whole, 0)["removed"] == pytest.approx([np.log(2)])
-
-
-def test_a_history_has_a_row_a_pair_in_their_order(known: Evidence) -> None:
-    assert list(known.history) == HISTORY
-    assert known.history.to_numpy().tolist() == [
-        [0, 0, 3, 0, 1, 0, 0, FIRST + timedelta(days=10)],
-        [0, 1, 0, 0, 0, 0, 1, FIRST],
-        [0, 2, 0, 0, 0, 1, 0, FIRST + timedelta(days=30)],
-        [1, 0, 0, 1, 0, 0, 0, FIRST + timedelta(days=30)],
-        [1, 1, 0, 0, 0, 2, 0, FIRST + timedelta(days=23)],
-    ]
 
 
 def test_demand_fades_with_days_on_which_nothing_is_done(known: Evidence) -> None:
@@ -151,18 +149,18 @@ def test_demand_fades_with_days_on_which_nothing_is_done(known: Evidence) -> Non
     np.testing.assert_allclose(
         later.demand, known.demand * [1, 0.5, 0.5 ** (7 / 30), 0.5, 0.5 ** (7 / 30)], rtol=1e-6
     )
-    assert later.demand[:, 0].tolist() == [0, 2, 1]
+    assert later.demand[:, 0].tolist() == [0, 1, 1]
     assert later.day == date(2020, 2, 7)
-    pd.testing.assert_frame_equal(later.history, known.history)
+    pd.testing.assert_frame_equal(later.touches.table(), known.touches.table())
 
 
 def test_the_evidence_before_stays_as_it_is(known: Evidence) -> None:
-    before = known.inputs(np.array([0, 1])), known.history.copy(), known.demand.copy()
+    before = known.inputs(np.array([0, 1])), known.touches.table().copy(), known.demand.copy()
 
     known.after(table([(40, "cem", "d", "view")]), ids("ann", "bob", "cem"), ids(*"abcd"), FIRST)
 
     assert torch.equal(known.inputs(np.array([0, 1])), before[0])
-    pd.testing.assert_frame_equal(known.history, before[1])
+    pd.testing.assert_frame_equal(known.touches.table(), before[1])
     assert (known.demand == before[2]).all()
 
 
@@ -181,7 +179,7 @@ def test_neighbours_are_those_of_its_own_likes(known: Evidence) -> None:
 
     found = known.with_neighbours(config, 3.0).neighbours
 
-    expected = neighbours.fit(known.likes, 3.0, n_items=2, n_neighbours=1)
+    expected = neighbours.fit(known.likes(), 3.0, n_items=2, n_neighbours=1)
     assert found.toarray().tolist() == expected.toarray().tolist()
     assert found.nnz == 2
 
@@ -222,7 +220,7 @@ def test_all_at_once_is_one_part_after_another(done: list[Done], cut: int, seed:
     whole = replace(evidence(done, 60, more_users, more_items), neighbours=csr_array(weights))
 
     everyone = np.arange(len(more_users))
-    assert parts.history.to_numpy().tolist() == whole.history.to_numpy().tolist()
+    assert parts.touches.table().to_numpy().tolist() == whole.touches.table().to_numpy().tolist()
     assert parts.shape == whole.shape
     assert parts.day == whole.day
     np.testing.assert_allclose(parts.demand, whole.demand, rtol=1e-5, atol=1e-7)

@@ -12,9 +12,10 @@ from scipy.sparse import csr_array
 from progrec.learning import evaluation, fusion
 from progrec.learning.config import FusionConfig, ModelConfig, NeighboursConfig
 from progrec.learning.dataset import matrix
-from progrec.learning.evidence import COUNTED, INPUTS, Evidence
+from progrec.learning.evidence import INPUTS, Evidence
 from progrec.learning.fusion import Examples, Moment, MomentScorer
 from progrec.learning.ncf import NCF, Fusion
+from progrec.learning.touches import COUNTED
 from progrec.learning.vocabulary import Rows, Vocabulary
 
 N_USERS, N_ITEMS = 90, 12

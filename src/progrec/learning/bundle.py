@@ -21,11 +21,12 @@ from scipy.sparse import csr_array
 
 from progrec import atomic, content, settings, warehouse
 from progrec.errors import InputError
-from progrec.learning import evidence, side
+from progrec.learning import evidence, side, touches
 from progrec.learning.config import ModelConfig
 from progrec.learning.dataset import matrix
 from progrec.learning.evidence import Evidence
 from progrec.learning.ncf import NCF
+from progrec.learning.touches import Touches
 from progrec.learning.vocabulary import Rows, Vocabulary
 from progrec.settings import Group
 
@@ -42,7 +43,7 @@ COLUMNS = {
     USERS: ["user_id"],
     ITEMS: ["item_id", "purchases", "category", "brand"],
     PURCHASES: ["user", "item", "date"],
-    HISTORY: evidence.HISTORY,
+    HISTORY: touches.COLUMNS,
     DEMAND: ["purchases", *evidence.DEMAND],
     NEIGHBOURS: ["item", "neighbour", "weight"],
 }
@@ -208,7 +209,7 @@ def _save(known: Evidence, folder: Path) -> None:
     demand = pd.DataFrame(known.demand, columns=COLUMNS[DEMAND])
     pairs = known.neighbours.tocoo()
     columns = dict(zip(COLUMNS[NEIGHBOURS], (pairs.row, pairs.col, pairs.data), strict=True))
-    _write(known.history, folder / HISTORY)
+    _write(known.touches.table(), folder / HISTORY)
     _write(demand, folder / DEMAND)
     _write(pd.DataFrame(columns), folder / NEIGHBOURS)
 
@@ -227,9 +228,11 @@ def _load(folder: Path, network: NCF, day: date) -> Evidence:
     ):
         if not table[column].between(0, n - 1).all():
             raise ValueError(f"{name}: column {column} names a row that is not there")
+    if not history["user"].is_monotonic_increasing:
+        raise ValueError(f"{HISTORY} is not in the order of its users")
     places = (pairs["item"].to_numpy(), pairs["neighbour"].to_numpy())
     neighbours = csr_array((pairs["weight"].to_numpy(), places), shape=(n_items, n_items))
-    return Evidence(history, demand.to_numpy(np.float32), neighbours, n_users, day)
+    return Evidence(Touches.of(history), demand.to_numpy(np.float32), neighbours, n_users, day)
 
 
 def _part(path: Path, read: Callable[[Path], T]) -> T:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,18 +15,18 @@ from torch import Tensor
 from progrec.learning import neighbours
 from progrec.learning.config import NeighboursConfig
 from progrec.learning.dataset import COUNTS
+from progrec.learning.touches import COLUMNS, Touches
 from progrec.learning.vocabulary import Rows, Vocabulary
 
 Floats = npt.NDArray[np.float32]
 
-COUNTED = [*COUNTS.values(), "num_removes"]
-HISTORY = ["user", "item", *COUNTED, "last"]
-"""Columns of a history: rows of user and item (together the key and the order), how many events of
-each type, and the day of the last one."""
-
 TOUCH_HALF_LIFE, TASTE_HALF_LIFE = 20.0, 30.0  # days: of what was touched, and of what it tells
+LIKES = list(COUNTS.values())
+"""Columns of what speaks for an item."""
+
 DEMAND = {"purchases_7": 7.0, "purchases_30": 30.0, "interest_7": 7.0, "interest_30": 30.0}
-"""Column of the items -> half-life in days of the purchases, or likes, that are summed up in it."""
+"""Column of the items -> half-life in days of the purchases, or likes, that are summed up in it. A
+user counts once a day, so that nobody makes the demand alone."""
 
 INPUTS = (
     "neighbours",
@@ -49,14 +48,14 @@ class Evidence:
     """What shoppers have done by the end of a day.
 
     Attributes:
-        history: one row a (user, item): see `HISTORY`.
+        touches: what each did with each item.
         demand: (n_items, 5) purchases of all time, then `DEMAND`.
         neighbours: (n_items, n_items) how much the row's item speaks for the column's.
-        n_users: how many users there are; some may have no history.
+        n_users: how many users there are; some may have done nothing.
         day: the last one that is in it.
     """
 
-    history: pd.DataFrame
+    touches: Touches
     demand: Floats
     neighbours: csr_array
     n_users: int
@@ -78,22 +77,16 @@ class Evidence:
             items: the items' rows.
             day: the last day.
         """
-        nothing = pd.DataFrame({name: pd.Series(dtype=np.int64) for name in HISTORY})
-        demand = np.zeros((len(items), 1 + len(DEMAND)), np.float32)
+        done = Touches.read(interactions, users, items)
         alone = csr_array((len(items), len(items)), dtype=np.float32)
-        before = cls(nothing, demand, alone, len(users), day)
-        return before.after(interactions, users, items, day)
+        return cls(done, _demand(interactions, items, day), alone, len(users), day)
 
     def with_neighbours(self, config: NeighboursConfig, regularization: float) -> Evidence:
         """This evidence with the neighbours that its own likes make."""
         found = neighbours.fit(
-            self.likes, regularization, n_items=config.max_items, n_neighbours=config.kept
+            self.likes(), regularization, n_items=config.max_items, n_neighbours=config.kept
         )
         return replace(self, neighbours=found)
-
-    def scores(self, users: Rows) -> Floats:
-        """(b,) user rows -> (b, n_items) how much the users' likes speak for each item."""
-        return np.asarray((self.likes[users] @ self.neighbours).toarray())
 
     def after(
         self, interactions: pd.DataFrame, users: Vocabulary, items: Vocabulary, day: date
@@ -108,25 +101,25 @@ class Evidence:
             items: the items then, likewise.
             day: the last day.
         """
-        rows = pd.DataFrame(
-            {
-                "user": users.rows(interactions["user_id"]),
-                "item": items.rows(interactions["item_id"]),
-                **{name: interactions[name].to_numpy() for name in COUNTED},
-                "last": interactions["date"].to_numpy(),
-            }
-        )
-        together = pd.concat([self.history, rows]) if len(self.history) else rows
-        how = dict.fromkeys(COUNTED, "sum") | {"last": "max"}
-        history = together.groupby(["user", "item"], sort=True).agg(how).reset_index()
-        demand = np.zeros((len(items), 1 + len(DEMAND)), np.float32)
-        days = (day - self.day).days
-        demand[: self.n_items] = self.demand * [1, *(0.5 ** (days / h) for h in DEMAND.values())]
-        n_items, old = len(items), self.neighbours
-        grown = csr_array(
-            (old.data, old.indices, _extended(old.indptr, n_items + 1)), (n_items,) * 2
-        )
-        return Evidence(history, demand + _demand(rows, n_items, day), grown, len(users), day)
+        days, n_items = (day - self.day).days, len(items)
+        demand = _demand(interactions, items, day)
+        demand[: self.n_items] += self.demand * [1, *(0.5 ** (days / h) for h in DEMAND.values())]
+        old = self.neighbours
+        pointers = _extended(old.indptr, n_items + 1)
+        grown = csr_array((old.data, old.indices, pointers), (n_items,) * 2)
+        done = self.touches.after(Touches.read(interactions, users, items))
+        return Evidence(done, demand, grown, len(users), day)
+
+    def alone(self, user: int | None, since: pd.DataFrame) -> Evidence:
+        """What is known of one shopper, as row 0, who has done something since.
+
+        Args:
+            user: the row; None for a stranger.
+            since: what: see `touches.COLUMNS`, each pair once; `user` is 0.
+        """
+        rows = self.touches.those_of(np.array([], np.int64) if user is None else np.array([user]))
+        before = Touches.of(rows.assign(user=0)[COLUMNS])
+        return replace(self, touches=before.after(Touches.of(since)), n_users=1)
 
     @property
     def n_items(self) -> int:
@@ -138,10 +131,19 @@ class Evidence:
         """Numbers of users and items."""
         return self.n_users, self.n_items
 
-    @cached_property
     def likes(self) -> csr_array:
         """(n_users, n_items) 0/1: who did something with an item that speaks for it."""
-        return self._matrix((self._liked > 0).astype(np.float32))
+        rows = self.touches.table()
+        return _matrix(rows["user"], rows["item"], _liked(rows), self.shape)
+
+    def likes_of(self, users: Rows) -> csr_array:
+        """(b,) user rows -> (b, n_items) 0/1: their rows of `likes`."""
+        rows = self.touches.those_of(users)
+        return _matrix(rows["place"], rows["item"], _liked(rows), (len(users), self.n_items))
+
+    def scores(self, users: Rows) -> Floats:
+        """(b,) user rows -> (b, n_items) how much the users' likes speak for each item."""
+        return np.asarray((self.likes_of(users) @ self.neighbours).toarray())
 
     def inputs(self, users: Rows) -> Tensor:
         """What is known of users with every item.
@@ -155,52 +157,53 @@ class Evidence:
         Returns:
             (b, n_items, len(INPUTS)).
         """
-        dense = np.zeros((len(INPUTS), len(users), self.n_items), np.float32)
-        dense[0] = self.scores(users)
-        dense[1] = (self._recent_likes[users] @ self.neighbours).toarray()
-        for place, touches in enumerate(self._touches, start=2):
-            dense[place] = touches[users].toarray()
+        rows = self.touches.those_of(users)
+        pairs = rows["place"].to_numpy(), rows["item"].to_numpy()
+        liked = _liked(rows)
+        shape = len(users), self.n_items
+        dense = np.zeros((len(INPUTS), *shape), np.float32)
+        likes = _matrix(*pairs, liked, shape)
+        dense[0] = (likes @ self.neighbours).toarray()
+        recent = _matrix(*pairs, liked * self._decayed(rows, TASTE_HALF_LIFE), shape)
+        dense[1] = (recent @ self.neighbours).toarray()
+        fading = self._decayed(rows, TOUCH_HALF_LIFE)
+        for place, name in enumerate(("num_views", "num_clicks", "num_carts", "num_removes"), 2):
+            dense[place][pairs] = np.log1p(rows[name].to_numpy(np.float32)) * fading
+        dense[6][pairs] = fading
         dense[7:-1] = np.log1p(self.demand.T)[:, None]
-        dense[-1] = np.log1p(np.diff(self.likes.indptr)[users])[:, None]
+        dense[-1] = np.log1p(np.diff(likes.indptr))[:, None]
         return torch.from_numpy(dense).permute(1, 2, 0)
 
-    @cached_property
-    def _touches(self) -> list[csr_array]:
-        recency = self._decayed(TOUCH_HALF_LIFE)
-        types = ("num_views", "num_clicks", "num_carts", "num_removes")
-        counts = [np.log1p(self.history[name].to_numpy(np.float32)) for name in types]
-        return [self._matrix(values * recency) for values in (*counts, np.ones_like(recency))]
-
-    @cached_property
-    def _recent_likes(self) -> csr_array:
-        return self._matrix((self._liked > 0) * self._decayed(TASTE_HALF_LIFE))
-
-    @cached_property
-    def _liked(self) -> npt.NDArray[np.int64]:
-        return np.asarray(self.history[list(COUNTS.values())].sum(axis=1))
-
-    def _decayed(self, half_life: float) -> Floats:
-        age = (pd.Timestamp(self.day) - pd.to_datetime(self.history["last"])).dt.days
-        return np.asarray(0.5 ** (age.to_numpy() / half_life), np.float32)
-
-    def _matrix(self, values: Floats) -> csr_array:
-        users, items = self.history["user"].to_numpy(), self.history["item"].to_numpy()
-        matrix = csr_array((values.astype(np.float32), (users, items)), shape=self.shape)
-        matrix.eliminate_zeros()
-        return matrix
+    def _decayed(self, rows: pd.DataFrame, half_life: float) -> Floats:
+        """What is left of each row; of what came after the day, all."""
+        age = (pd.Timestamp(self.day) - rows["last"]).dt.days.to_numpy()
+        return np.asarray(0.5 ** (np.maximum(age, 0) / half_life), np.float32)
 
 
-def _demand(rows: pd.DataFrame, n_items: int, day: date) -> Floats:
-    """(n_items, 5) what rows add to the demand at the end of a day."""
-    age = (pd.Timestamp(day) - pd.to_datetime(rows["last"])).dt.days.to_numpy()
-    amounts = {
-        "purchases": rows["num_purchases"].to_numpy(),
-        "interest": rows[list(COUNTS.values())].sum(axis=1).to_numpy() > 0,
+def _liked(rows: pd.DataFrame) -> Floats:
+    return np.asarray(rows[LIKES].sum(axis=1).to_numpy() > 0, np.float32)
+
+
+def _matrix(
+    users: Rows | pd.Series, items: Rows | pd.Series, values: Floats, shape: tuple[int, int]
+) -> csr_array:
+    matrix = csr_array((values, (np.asarray(users), np.asarray(items))), shape=shape)
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _demand(interactions: pd.DataFrame, items: Vocabulary, day: date) -> Floats:
+    """(n_items, 5) what an interaction table adds to the demand at the end of a day."""
+    rows = items.rows(interactions["item_id"])
+    age = (pd.Timestamp(day) - pd.to_datetime(interactions["date"])).dt.days.to_numpy()
+    happened = {
+        "purchases": interactions["num_purchases"].to_numpy() > 0,
+        "interest": interactions[LIKES].sum(axis=1).to_numpy() > 0,
     }
-    added = [np.bincount(rows["item"], amounts["purchases"], n_items)]
+    added = [np.bincount(rows, happened["purchases"], len(items))]
     for name, half_life in DEMAND.items():
-        weights = amounts[name.split("_")[0]] * 0.5 ** (age / half_life)
-        added.append(np.bincount(rows["item"], weights, n_items))
+        weights = happened[name.split("_")[0]] * 0.5 ** (age / half_life)
+        added.append(np.bincount(rows, weights, len(items)))
     return np.stack(added, axis=1).astype(np.float32)
 
 

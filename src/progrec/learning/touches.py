@@ -1,0 +1,105 @@
+"""What each user has done with each item, up to a day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from progrec.learning.dataset import COUNTS
+from progrec.learning.vocabulary import Rows, Vocabulary
+
+COUNTED = [*COUNTS.values(), "num_removes"]
+COLUMNS = ["user", "item", *COUNTED, "last"]
+"""Rows of user and item (together the key and the order), how many events of each type, and the day
+of the last one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Touches:
+    """A row a (user, item): see `COLUMNS`.
+
+    A later day costs what its own users cost: their rows are written anew beside the others, which
+    stay where they are.
+
+    Attributes:
+        first: rows in order.
+        changed: in order, all rows of the users whom later days touched, instead of theirs in
+            `first`.
+    """
+
+    first: pd.DataFrame
+    changed: pd.DataFrame
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> Touches:
+        """Takes a whole table, in order."""
+        return cls(table, table.iloc[:0])
+
+    @classmethod
+    def read(cls, interactions: pd.DataFrame, users: Vocabulary, items: Vocabulary) -> Touches:
+        """What an interaction table holds; its users and items all have rows."""
+        rows = pd.DataFrame(
+            {
+                "user": users.rows(interactions["user_id"]),
+                "item": items.rows(interactions["item_id"]),
+                **{name: interactions[name].to_numpy() for name in COUNTED},
+                "last": pd.to_datetime(interactions["date"]).to_numpy("datetime64[ms]"),
+            }
+        )
+        return cls.of(_by_pair(rows))
+
+    def table(self) -> pd.DataFrame:
+        """All of them, in order."""
+        others = self.first[~np.isin(self.first["user"], self._moved)]
+        return _in_order(others, self.changed)
+
+    def those_of(self, users: Rows) -> pd.DataFrame:
+        """What some users did: (b,) user rows -> a table, `place` being the user's among them."""
+        moved = np.isin(users, self._moved)
+        return pd.concat(
+            [
+                _those_of(table, users, np.flatnonzero(where))
+                for table, where in ((self.first, ~moved), (self.changed, moved))
+            ],
+            ignore_index=True,
+        )
+
+    def after(self, later: Touches) -> Touches:
+        """These, and what was done after them."""
+        new = later.table()
+        touched = np.unique(new["user"])
+        before = self.those_of(touched)[COLUMNS]
+        others = self.changed[~np.isin(self.changed["user"], touched)]
+        return Touches(self.first, _in_order(others, _by_pair(pd.concat([before, new]))))
+
+    @cached_property
+    def _moved(self) -> Rows:
+        """The users in `changed`."""
+        return np.unique(self.changed["user"].to_numpy())
+
+
+def _by_pair(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with as many a pair as there may be -> one a pair, in order."""
+    how = dict.fromkeys(COUNTED, "sum") | {"last": "max"}
+    table: pd.DataFrame = rows.groupby(["user", "item"], sort=True).agg(how).reset_index()
+    return table
+
+
+def _in_order(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """The rows of two tables of different users."""
+    together: pd.DataFrame = pd.concat([one, other])
+    return together.sort_values("user", kind="stable", ignore_index=True)
+
+
+def _those_of(table: pd.DataFrame, users: Rows, places: Rows) -> pd.DataFrame:
+    """The rows of the users at some places, from a table in order."""
+    owners = table["user"].to_numpy()
+    starts = np.searchsorted(owners, users[places])
+    lengths = np.searchsorted(owners, users[places], side="right") - starts
+    place = np.repeat(places, lengths)
+    within = np.arange(len(place)) - np.repeat(lengths.cumsum() - lengths, lengths)
+    rows: pd.DataFrame = table.iloc[np.repeat(starts, lengths) + within]
+    return rows.assign(place=place)
