@@ -179,15 +179,15 @@ def test_other_items_are_drawn_at_random() -> None:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> tuple[Fusion, fusion.Curve]:
+def fitted() -> tuple[Fusion, fusion.Curve, float | None]:
     """A fusion of two moments at which users bought what they had carted."""
-    return fusion.fit(start(), [moment(0), moment(1)], CONFIG, 0)
+    return fusion.fit(start(), [moment(0), moment(1)], CONFIG, 20, 0)
 
 
 def test_a_rule_that_only_one_input_tells_is_learned(
-    fitted: tuple[Fusion, fusion.Curve],
+    fitted: tuple[Fusion, fusion.Curve, float | None],
 ) -> None:
-    trained, curve = fitted
+    trained, curve, figure = fitted
     unseen = moment(2)
 
     assert hit(start(), unseen) < 0.5
@@ -195,12 +195,14 @@ def test_a_rule_that_only_one_input_tells_is_learned(
     assert curve[-1]["loss"] < curve[0]["loss"] < np.log(8)
     assert [row["epoch"] for row in curve] == list(range(1, len(curve) + 1))
     assert not trained.training
+    # What had learned the first moment ranks first whatever is bought after the second.
+    assert figure == 1
 
 
 def test_two_moments_calibrate_the_probabilities() -> None:
     # Of those who buy, half buy what they carted.
     moments = [moment(seed, rule="half carted") for seed in (0, 1)]
-    trained, _ = fusion.fit(start(), moments, CONFIG, 0)
+    trained, _, _ = fusion.fit(start(), moments, CONFIG, 20, 0)
     unseen = moment(2, rule="half carted")
 
     chances = probabilities(trained, unseen)
@@ -221,7 +223,7 @@ def test_in_the_end_every_moment_is_learned(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(fusion, "_passes", watched)
 
-    _, curve = fusion.fit(start(), [moment(seed) for seed in range(3)], CONFIG, 0)
+    _, curve, _ = fusion.fit(start(), [moment(seed) for seed in range(3)], CONFIG, 20, 0)
 
     best = int(np.argmin([row["loss"] for row in curve])) + 1
     assert learned == [(2, CONFIG.max_epochs), (3, best)]
@@ -242,7 +244,7 @@ def test_one_moment_is_learned_in_all_passes_and_calibrates_nothing(
     given = start()
     given.calibration.copy_(torch.tensor([2.0, -3.0]))
 
-    trained, curve = fusion.fit(given, [moment(0)], CONFIG, 0)
+    trained, curve, _ = fusion.fit(given, [moment(0)], CONFIG, 20, 0)
 
     assert curve == []
     assert seen == list(range(1, CONFIG.max_epochs + 1))
@@ -258,7 +260,7 @@ def test_the_same_seed_gives_the_same_weights_and_the_start_stays(n_moments: int
     before = {name: value.clone() for name, value in given.state_dict().items()}
 
     one, other, third = (
-        fusion.fit(given, moments, config, seed)[0].state_dict() for seed in (0, 0, 1)
+        fusion.fit(given, moments, config, 20, seed)[0].state_dict() for seed in (0, 0, 1)
     )
 
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -268,9 +270,9 @@ def test_the_same_seed_gives_the_same_weights_and_the_start_stays(n_moments: int
 
 
 def test_inputs_are_standardised_and_those_that_never_change_are_not_divided(
-    fitted: tuple[Fusion, fusion.Curve],
+    fitted: tuple[Fusion, fusion.Curve, float | None],
 ) -> None:
-    trained, _ = fitted
+    trained, _, _ = fitted
     made = [examples(moment(seed), candidates=8) for seed in (0, 1)]
     flat = torch.cat([each.inputs.flatten(0, 1) for each in made])
     constant = flat.std(dim=0) == 0
@@ -290,13 +292,13 @@ def test_the_last_moment_decides_when_to_stop() -> None:
     moments = [moment(0), moment(1, rule="else")]
     config = CONFIG.model_copy(update={"max_epochs": 20, "patience": 2})
 
-    trained, curve = fusion.fit(start(), moments, config, 0)
+    trained, curve, _ = fusion.fit(start(), moments, config, 20, 0)
 
     best = int(np.argmin([row["loss"] for row in curve])) + 1
     assert len(curve) == best + 2 < 20
     # The passes after the best have no say, not in the calibration either.
     config = CONFIG.model_copy(update={"max_epochs": best})
-    same, shorter = fusion.fit(start(), moments, config, 0)
+    same, shorter, _ = fusion.fit(start(), moments, config, 20, 0)
     assert shorter == curve[:best]
     weights = same.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in trained.state_dict().items())
@@ -310,7 +312,7 @@ def test_no_calibration_turns_the_order_around(rule: str) -> None:
         last = replace(last, bought_next=bought((5, int(np.argmin(last.bought[[5]].toarray())))))
     config = CONFIG.model_copy(update={"max_epochs": 3, "max_users": 2 if rule == "nobody" else 90})
 
-    trained, _ = fusion.fit(start(), [moment(0), last], config, 0)
+    trained, _, _ = fusion.fit(start(), [moment(0), last], config, 20, 0)
 
     with torch.no_grad():
         logits = trained(last.inputs(np.arange(N_USERS))).numpy()
@@ -337,8 +339,8 @@ def test_the_last_moment_calibrates_with_all_users_and_of_all_that_is_new_to_the
     last = moment(1)
     last = replace(last, bought_next=last.bought_next * (np.arange(N_USERS) < 30)[:, None])
 
-    trained, _ = fusion.fit(
-        start(), [moment(0), last], CONFIG.model_copy(update={"max_epochs": 1}), 0
+    trained, _, _ = fusion.fit(
+        start(), [moment(0), last], CONFIG.model_copy(update={"max_epochs": 1}), 20, 0
     )
 
     ((logits, outcomes),) = seen

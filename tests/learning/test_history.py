@@ -88,5 +88,5 @@ def test_the_evidence_of_a_moment_sees_nothing_later(
     expected = without.evidence(day)
     everyone = np.arange(len(without.users))
     assert seen.shape == expected.shape
-    assert seen.history["last"].max() <= day
+    assert seen.touches.table()["last"].max() <= pd.Timestamp(day)
     assert torch.equal(seen.inputs(everyone), expected.inputs(everyone))

@@ -11,10 +11,9 @@ import pytorch_lightning as pl
 import torch
 
 from progrec.learning import dataset, ials, towers
-from progrec.learning.config import IALSConfig, ModelConfig, TrainConfig
+from progrec.learning.config import IALSConfig, ModelConfig, Recipe, TrainConfig
 from progrec.learning.evaluation import Task
 from progrec.learning.history import History
-from progrec.learning.towers import Recipe
 
 if TYPE_CHECKING:
     from conftest import Recorder
@@ -62,7 +61,7 @@ def test_training_for_no_epoch_is_the_start(
 ) -> None:
     chosen = config(GOOD)
 
-    network, curve = towers.train(history, chosen, Recipe(GOOD, 0))
+    network, curve = towers.train(history, chosen, Recipe(start=GOOD, epochs=0))
 
     pairs = towers.pairs(history, chosen)
     shape = (len(history.users), len(history.items))
@@ -79,7 +78,7 @@ def test_training_for_no_epoch_is_the_start(
 def test_training_makes_the_epochs_of_the_recipe(
     history: History, config: Callable[..., TrainConfig], start: IALSConfig | None
 ) -> None:
-    network, curve = towers.train(history, config(GOOD), Recipe(start, 3))
+    network, curve = towers.train(history, config(GOOD), Recipe(start=start, epochs=3))
 
     assert [row["epoch"] for row in curve] == [1, 2, 3]
     assert set(curve[0]) == {"epoch", "loss"}
@@ -108,7 +107,7 @@ def test_epoch_0_is_chosen_if_the_others_only_do_damage(
 
     recipe, curve = towers.search(past, task, damaging, K, recorder)
 
-    assert recipe == Recipe(GOOD, 0)
+    assert recipe == Recipe(start=GOOD, epochs=0)
     assert curve[0]["ndcg@3"] > max(row["ndcg@3"] for row in curve[1:])
     assert "loss" not in curve[0]
 
@@ -118,7 +117,7 @@ def test_a_start_of_noise_cannot_do_without_epochs(
 ) -> None:
     recipe, curve = towers.search(past, task, config(optimizer__table_rate=1e-9), K, recorder)
 
-    assert recipe == Recipe(None, 1)
+    assert recipe == Recipe(start=None, epochs=1)
     assert [row["epoch"] for row in curve] == [1, 2]
 
 
@@ -134,7 +133,11 @@ def test_an_mlp_tower_alone_has_no_start(
 
 
 @pytest.mark.parametrize(
-    ("starts", "recipe"), [((USELESS, GOOD), Recipe(USELESS, 0)), ((), Recipe(None, 2))]
+    ("starts", "recipe"),
+    [
+        ((USELESS, GOOD), Recipe(start=USELESS, epochs=0)),
+        ((), Recipe(start=None, epochs=2)),
+    ],
 )
 def test_with_nothing_to_measure_nothing_is_tried(
     past: History,
@@ -156,7 +159,7 @@ def test_the_same_seed_finds_and_trains_the_same(
     for _ in range(2):
         pl.seed_everything(0, verbose=False)
         recipe, curve = towers.search(past, task, chosen, K, recorder)
-        network, _ = towers.train(past, chosen, Recipe(recipe.start, 1))
+        network, _ = towers.train(past, chosen, Recipe(start=recipe.start, epochs=1))
         found.append((recipe, curve, network.catalogue(torch.arange(24)).numpy()))
 
     one, other = found

@@ -52,7 +52,7 @@ def test_what_a_shopper_never_bought_but_their_kind_did_is_above_all_of_the_othe
 ) -> None:
     config = train_config(checkerboard_tables, f"model={model}", *LEARNING)
 
-    bundle, _ = train.train(config, checkerboard.split, 3, recorder)
+    bundle = train.train(config, checkerboard.split, 3, recorder).bundle
 
     scores = bundle.scores(checkerboard.users)
     for user, row in zip(checkerboard.users, scores, strict=True):
@@ -76,7 +76,7 @@ def test_the_mlp_alone_puts_what_a_shopper_bought_above_the_other_kind(
     )
     unvalidated = checkerboard.split.model_copy(update={"validation_days": 1})
 
-    bundle, _ = train.train(config, unvalidated, 3, recorder)
+    bundle = train.train(config, unvalidated, 3, recorder).bundle
 
     scores = bundle.scores(checkerboard.users)
     for user, row in zip(checkerboard.users, scores, strict=True):
@@ -99,7 +99,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_others(
             checkerboard.split,
             3,
             recorder,
-        )[0].digest
+        ).bundle.digest
         for seed in (0, 0, 1)
     ]
 
@@ -125,21 +125,26 @@ def test_the_best_epoch_of_the_search_is_how_long_the_whole_history_is_learned(
         checkerboard_tables, *LEARNING, "trainer.max_epochs=40", "trainer.patience=2"
     )
 
-    bundle, curve = train.train(config, checkerboard.split, 3, recorder)
+    trained = train.train(config, checkerboard.split, 3, recorder)
 
     (search, past, most), (final, whole, epochs) = fitted
     figures = [row["ndcg@3"] for row in search.curve]
     assert most == 40
-    assert curve == search.curve
-    assert len(curve) < 40
+    assert trained.curve == search.curve
+    assert len(trained.curve) < 40
     assert epochs == len(final.curve) == int(np.argmax(figures)) + 1
     # The search stopped when the two epochs after the best were no better.
-    assert len(curve) == epochs + 2
+    assert len(trained.curve) == epochs + 2
+    assert trained.figure == max(figures)
     # Four purchases a user are before the validation's days, five in all.
     assert len(past.users) == 4 * len(checkerboard.users)
     assert len(whole.users) == 5 * len(checkerboard.users)
-    assert bundle.network is final.network
-    assert recorder.figures == [(0, {"epochs": epochs})]
+    assert trained.bundle.network is final.network
+    assert trained.bundle.recipe.epochs == epochs
+    assert recorder.figures == [
+        (0, {"epochs": epochs}),
+        (0, {"validation/ndcg@3": trained.figure}),
+    ]
 
 
 def test_the_search_is_what_the_logger_sees_and_the_curve_on_disk(
@@ -150,7 +155,7 @@ def test_the_search_is_what_the_logger_sees_and_the_curve_on_disk(
 ) -> None:
     config = train_config(checkerboard_tables, *QUICK)
 
-    _, curve = train.train(config, checkerboard.split, 3, recorder)
+    curve = train.train(config, checkerboard.split, 3, recorder).curve
 
     rows = rows_of(config.curve)
     assert list(rows[0]) == ["epoch", "loss", "ndcg@3", "recall@3", "hr@10", "mrr", "coverage@3"]
@@ -170,14 +175,15 @@ def test_without_purchases_to_validate_on_every_epoch_is_run_and_the_curve_has_t
     early = [event for event in checkerboard.events if event[0] < "2020-01-20"]
     config = train_config(tables(early), *QUICK)
 
-    bundle, curve = train.train(config, checkerboard.split, 3, recorder)
+    trained = train.train(config, checkerboard.split, 3, recorder)
 
-    assert [list(row) for row in curve] == [["epoch", "loss"]] * 2
+    assert [list(row) for row in trained.curve] == [["epoch", "loss"]] * 2
     assert [list(row) for row in rows_of(config.curve)] == [["epoch", "loss"]] * 2
     # It is the bundle's own training then that is logged.
     assert [step for step, _ in recorder.epochs] == [1, 2]
     assert recorder.figures == [(0, {"epochs": 2})]
-    assert bundle.provenance.watermark == date(2020, 1, 31)
+    assert trained.figure is None
+    assert trained.bundle.provenance.watermark == date(2020, 1, 31)
 
 
 @pytest.mark.parametrize(
@@ -216,21 +222,19 @@ def test_a_history_that_cannot_validate_is_learned_all_the_same(
     train_config: Configured,
     recorder: Recorder,
 ) -> None:
-    bundle, curve = train.train(
-        train_config(tables(history), *QUICK), checkerboard.split, 3, recorder
-    )
+    trained = train.train(train_config(tables(history), *QUICK), checkerboard.split, 3, recorder)
 
-    assert list(bundle.users.ids) == sorted({user for _, user, _, _ in history})
-    assert [list(row) for row in curve] == [["epoch", "loss"]] * 2
+    assert list(trained.bundle.users.ids) == sorted({user for _, user, _, _ in history})
+    assert [list(row) for row in trained.curve] == [["epoch", "loss"]] * 2
 
     hybrid = ("model=hybrid", "model.factors=4", "pretraining=ials")
     config = train_config(tables(history, "again"), *QUICK, *hybrid)
-    bundle, curve = train.train(config, checkerboard.split, 3, recorder)
+    trained = train.train(config, checkerboard.split, 3, recorder)
 
     # Nothing says for how long to go on from least squares: nothing is done.
-    assert curve == []
+    assert trained.curve == []
     assert config.curve.read_text() == "epoch,loss\n"
-    scores = bundle.scores(list(bundle.users.ids))
+    scores = trained.bundle.scores(list(trained.bundle.users.ids))
     assert ((scores > 0) & (scores < 1)).all()
 
 
@@ -302,7 +306,7 @@ def test_the_kinds_tell_products_apart_that_nobody_has_touched_much(
 ) -> None:
     config = train_config(checkerboard_tables, "features=tables", *LEARNING)
 
-    bundle, _ = train.train(config, checkerboard.split, 3, recorder)
+    bundle = train.train(config, checkerboard.split, 3, recorder).bundle
 
     assert bundle.network.items.side is not None
     even, odd = bundle.network.items.side.tables[0][1:]

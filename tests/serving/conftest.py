@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from progrec.learning.touches import Done
 from progrec.serving.store import Store
 from progrec.settings import QueueSettings
 
@@ -20,6 +22,7 @@ class Shop:
     """
 
     digest = "digest-of-the-shop"
+    watermark = date(2020, 1, 31)
     item_ids = np.array(["b0", "b1", "b2", "b3", "c0", "c1", "c2", "x"], dtype=object)
     item_row = {item: row for row, item in enumerate(item_ids)}  # noqa: RUF012
     popularity = np.array([40.0, 30.0, 20.0, 10.0, 40.0, 30.0, 20.0, 10.0])
@@ -28,6 +31,8 @@ class Shop:
         "ann": [0.1, 0.2, 0.3, 0.4, 0.9, 0.9, 0.9, 0.05],
         "bob": [0.5] * 8,
     }
+    like_c1 = (0.1, 0.1, 0.1, 0.1, 0.3, 0.8, 0.7, 0.6)
+    """What those will buy of whom nothing is known but that they had to do with c1."""
 
     def knows(self, user_id: str) -> bool:
         return user_id in self.probabilities
@@ -35,6 +40,13 @@ class Shop:
     def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         assert user_ids, "asked for nobody's scores"
         return np.array([self.probabilities[user] for user in user_ids], dtype=np.float32)
+
+    def scores_after(self, user_id: str, done: Sequence[Done]) -> npt.NDArray[np.float32] | None:
+        if self.knows(user_id):
+            return self.scores([user_id])[0]
+        if any(each.product_id == "c1" for each in done):
+            return np.array(self.like_c1, dtype=np.float32)
+        return None
 
 
 @pytest.fixture(scope="session")

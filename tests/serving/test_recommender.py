@@ -3,9 +3,10 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections import defaultdict
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from progrec.learning.touches import Done
 from progrec.serving.recommender import (
     Candidate,
     Recommendation,
@@ -44,7 +46,7 @@ def sources(found: list[Candidate] | list[Recommendation]) -> list[str]:
 
 
 def naive(
-    shop: Any, user: str, n: int, exclude: set[str], touched: set[str]
+    shop: Any, user: str, n: int, exclude: set[str], touched: set[str], done: Collection[str] = ()
 ) -> list[tuple[str, str]]:
     """The ladder in the slowest words."""
     by_popularity = sorted(ITEMS, key=lambda item: -shop.popularity[ITEMS.index(item)])
@@ -54,6 +56,9 @@ def naive(
     if user in shop.probabilities:
         order = sorted(ITEMS, key=lambda item: -shop.probabilities[user][ITEMS.index(item)])
         ladder += [(item, "model") for item in order]
+    elif "c1" in done:
+        order = sorted(ITEMS, key=lambda item: -shop.like_c1[ITEMS.index(item)])
+        ladder += [(item, "similar") for item in order]
     ladder += [(item, "category_popular") for item in by_popularity if category[item] in liked]
     ladder += [(item, "popular") for item in by_popularity]
     first = {item: rung for item, rung in reversed(ladder) if item not in exclude}
@@ -83,6 +88,30 @@ def test_what_a_stranger_touched_says_which_categories(shop: ScoredCatalogue):
     found = candidates(shop, "new", n=5, exclude=["c1"], touched=["c2", "x", "unheard of"])
     assert names(found) == ["c0", "c2", "b0", "b1", "b2"]
     assert sources(found) == ["category_popular"] * 2 + ["popular"] * 3
+
+
+def test_a_stranger_gets_what_is_like_what_they_looked_at(shop: ScoredCatalogue):
+    done = [Done("c1", "view", 2, NOON.date())]
+    found = candidates(shop, "new", n=3, exclude=["c1"], touched=["c1"], done=done)
+    assert [(each.product_id, each.source) for each in found] == [
+        ("c2", "similar"),
+        ("x", "similar"),
+        ("c0", "similar"),
+    ]
+
+
+def test_the_model_is_told_only_what_it_does_not_know(shop: Any, store: Store):
+    class Listening(type(shop)):
+        def scores_after(self, user_id, done):
+            told.append((user_id, [each.product_id for each in done]))
+            return super().scores_after(user_id, done)
+
+    told: list[tuple[str, list[str]]] = []
+    days = [NOON - timedelta(1), NOON]
+    for user in ["ann", "new"]:
+        store.record([Event(day, "view", user, f"b{n}") for n, day in enumerate(days)])
+        recommend(store, Listening(), user, k=3)
+    assert told == [("ann", ["b1"]), ("new", ["b0", "b1"])]
 
 
 def test_a_touched_product_without_a_category_leads_nowhere(shop: ScoredCatalogue):
@@ -120,6 +149,9 @@ class Many:
 
     def scores(self, user_ids):
         raise AssertionError("knows nobody")
+
+    def scores_after(self, user_id, done):
+        return None
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300))
@@ -226,10 +258,10 @@ def test_who_has_bought_everything_gets_nothing(shop: ScoredCatalogue, store: St
 
 def test_what_happens_while_the_model_scores_is_seen(shop: Any, store: Store):
     class Slow(type(shop)):
-        def scores(self, user_ids):
+        def scores_after(self, user_id, done):
             store.add_purchases([("ann", "c0", NOON)])
             store.record([Event(NOON, "cart", "ann", "c1")])
-            return super().scores(user_ids)
+            return super().scores_after(user_id, done)
 
     shown = recommend(store, Slow(), "ann", k=3)
     assert [(one.product_id, one.source) for one in shown] == [
@@ -241,9 +273,9 @@ def test_what_happens_while_the_model_scores_is_seen(shop: Any, store: Store):
 
 def test_two_visits_at_once_fill_the_queue_once(shop: Any, store: Store):
     class Slow(type(shop)):
-        def scores(self, user_ids):
+        def scores_after(self, user_id, done):
             recommend(store, shop, "ann", k=2)
-            return super().scores(user_ids)
+            return super().scores_after(user_id, done)
 
     shown = recommend(store, Slow(), "ann", k=2)
     assert [one.product_id for one in shown] == ["c2", "b3"]
@@ -264,6 +296,7 @@ def test_visits_in_several_threads_all_count(shop: ScoredCatalogue, store: Store
     [
         (["popular", "model"], "model"),
         (["popular", "category_popular"], "category_popular"),
+        (["category_popular", "similar"], "similar"),
         (["model", "queue"], "queue"),
         (["popular"], "popular"),
         ([], "popular"),
@@ -289,6 +322,7 @@ class Visits(RuleBasedStateMachine):
         self.pools: dict[str, list[list[Any]]] = defaultdict(list)
         self.bought: dict[str, set[str]] = defaultdict(set)
         self.touched: dict[str, set[str]] = defaultdict(set)
+        self.done: dict[str, set[str]] = defaultdict(set)
         self.posted: list[Event] = []
 
     def teardown(self) -> None:
@@ -310,6 +344,7 @@ class Visits(RuleBasedStateMachine):
         self.posted += events
         for user, item, kind in steps:
             self.touched[user].add(item)
+            self.done[user].add(item)
             if kind == "purchase":
                 self.buy(user, item)
             elif item not in self.bought[user]:
@@ -351,7 +386,7 @@ class Visits(RuleBasedStateMachine):
         if len(pool) < max(self.settings.min_pool, k):
             room = max(self.settings.refill_to, k) - len(pool)
             exclude = self.bought[user] | {entry[0] for entry in pool}
-            new = naive(self.shop, user, room, exclude, self.touched[user])
+            new = naive(self.shop, user, room, exclude, self.touched[user], self.done[user])
             pool += [[item, 0, 0.0] for item, _ in new]
         expected = sorted(pool, key=lambda entry: (entry[1], -entry[2]))[:k]
         for entry in expected:

@@ -96,6 +96,13 @@ def test_an_unknown_user(client: TestClient):
     ]
 
 
+def test_a_stranger_who_has_looked_at_a_known_product(client: TestClient):
+    post(client, "/events", {"events": [event(event_type="remove_from_cart", product_id="c1")]})
+    answer = post(client, "/recommend", {"user_id": "new", "k": 2})
+    assert answer["strategy"] == "similar"
+    assert [item["product_id"] for item in answer["items"]] == ["c1", "c2"]
+
+
 def test_a_user_known_by_events_only(client: TestClient):
     post(client, "/events", {"events": [event(event_type="remove_from_cart", product_id="c2")]})
     answer = post(client, "/recommend", {"user_id": "new", "k": 3})

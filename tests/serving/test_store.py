@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from progrec.errors import InputError
+from progrec.learning.touches import Done
 from progrec.serving import store as store_module
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
@@ -243,6 +244,22 @@ def test_what_a_user_has_touched(store: Store):
     store.record([event(), event("cart"), event("purchase", item="q"), event(user="v", item="r")])
     store.add_purchases([("u", "s", NOON)])
     assert sorted(store.touched("u")) == ["p", "q", "s"]
+
+
+def test_what_was_done_since_a_day_is_counted_by_product_and_type(store: Store):
+    day = timedelta(days=1)
+    happened = [
+        Event(NOON - day, "view", "u", "p"),
+        Event(NOON, "view", "u", "p"),
+        Event(NOON + day, "view", "u", "p"),
+        Event(NOON, "cart", "u", "p"),
+        Event(NOON, "view", "other", "q"),
+    ]
+    store.record(happened)
+    cart = Done("p", "cart", 1, NOON.date())
+    assert store.done("u", None) == [cart, Done("p", "view", 3, (NOON + day).date())]
+    assert store.done("u", NOON.date()) == [cart, Done("p", "view", 2, (NOON + day).date())]
+    assert store.done("u", NOON.date() + 2 * day) == []
 
 
 # Purchases from elsewhere

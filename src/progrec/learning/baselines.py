@@ -20,7 +20,7 @@ from progrec import progress
 from progrec.learning import dataset, evaluation, ials, losses, neighbours
 from progrec.learning.batches import Batches
 from progrec.learning.config import IALSConfig
-from progrec.learning.dataset import COUNTS, EventWithWeight, Pairs
+from progrec.learning.dataset import ALL_COUNTS, EventWithWeight, Pairs
 from progrec.learning.evaluation import Scorer, Task
 from progrec.learning.vocabulary import Rows, Vocabulary
 
@@ -30,7 +30,6 @@ Source = Literal["likes", "bought"]
 Settings = dict[str, Any]
 """Hyperparameter -> value."""
 
-COLUMNS: Mapping[Any, str] = {**COUNTS, "remove_from_cart": "num_removes"}
 ITEMS_AT_MOST = 8_000  # take part where the memory grows with their square
 DEVIATION = 0.1  # of a start at random, for the length of an embedding
 
@@ -80,11 +79,9 @@ class Past:
         rows = rows[(rows["user"] >= 0) & (rows["item"] >= 0)]
         shape = (len(users), len(items))
         likes = dataset.pairs(rows, users, items, event_weights)
-        queued = rows[(rows[[COLUMNS[name] for name in queue_weights]] > 0).any(axis=1)]
-        scores = sum(
-            (weight * queued[COLUMNS[name]].to_numpy() for name, weight in queue_weights.items()),
-            start=np.zeros(len(queued), np.float32),
-        )
+        queued = rows[(rows[[ALL_COUNTS[name] for name in queue_weights]] > 0).any(axis=1)]
+        added = (weight * queued[ALL_COUNTS[name]] for name, weight in queue_weights.items())
+        scores = sum(map(np.asarray, added), start=np.zeros(len(queued), np.float32))
         return cls(
             dataset.matrix(likes.users, likes.items, shape),
             dataset.bought(rows, users, items),

@@ -22,11 +22,12 @@ from scipy.sparse import csr_array
 from progrec import atomic, content, settings, warehouse
 from progrec.errors import InputError
 from progrec.learning import evidence, side, touches
-from progrec.learning.config import ModelConfig
+from progrec.learning.config import ModelConfig, Recipe
 from progrec.learning.dataset import matrix
 from progrec.learning.evidence import Evidence
+from progrec.learning.fold_in import FoldIn
 from progrec.learning.ncf import NCF
-from progrec.learning.touches import Touches
+from progrec.learning.touches import Done, Touches
 from progrec.learning.vocabulary import Rows, Vocabulary
 from progrec.settings import Group
 
@@ -35,6 +36,7 @@ NETWORK = "config.json"
 USERS = "users.parquet"
 ITEMS = "items.parquet"
 PURCHASES = "purchases.parquet"
+RECIPE = "recipe.json"
 PROVENANCE = "provenance.json"
 HISTORY = "history.parquet"
 DEMAND = "demand.parquet"
@@ -50,6 +52,12 @@ COLUMNS = {
 
 G = TypeVar("G", bound=Group)
 T = TypeVar("T")
+
+
+ALONE = np.zeros(1, np.int64)
+"""The row of a shopper who is looked at alone."""
+
+FROM_NOISE = Recipe(start=None, epochs=0)
 
 
 class BundleError(InputError):
@@ -88,6 +96,7 @@ class Bundle:
             `date`.
         provenance: where it comes from.
         evidence: what its users have done, if the network has a fusion.
+        recipe: how its towers were trained.
         digest: hash of its files; empty until it is saved.
     """
 
@@ -97,12 +106,18 @@ class Bundle:
     purchases: pd.DataFrame
     provenance: Provenance
     evidence: Evidence | None = None
+    recipe: Recipe = FROM_NOISE
     digest: str = ""
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The known items."""
         return Vocabulary(self.items["item_id"].to_numpy(object))
+
+    @property
+    def watermark(self) -> date:
+        """The last day whose events it has learned."""
+        return self.provenance.watermark
 
     @property
     def item_ids(self) -> npt.NDArray[np.object_]:
@@ -144,6 +159,34 @@ class Bundle:
         rows = np.array([self._user_row[user_id] for user_id in user_ids], np.int64)
         return self.probabilities(rows)
 
+    def scores_after(self, user_id: str, done: Sequence[Done]) -> npt.NDArray[np.float32] | None:
+        """Purchase probabilities of a shopper who has done something that the bundle has not seen.
+
+        A known shopper keeps their embedding, and is known to have done it; a stranger gets an
+        embedding from what they like.
+
+        Args:
+            user_id: the shopper.
+            done: what, with which products, known or not; of a known one, after the watermark.
+
+        Returns:
+            (n_items,); None for a stranger who has done nothing with a known product.
+        """
+        since = Touches.by_shopper(done, self.vocabulary)
+        row = self._user_row.get(user_id)
+        if row is None and len(since.first) == 0:
+            return None
+        if row is None:
+            embedding = self._strangers.embeddings(since.likes_of(ALONE, len(self.items)))
+        else:
+            embedding = self.network.users(torch.tensor([row]))
+        known = None if self.evidence is None else self.evidence.alone(row, since).inputs(ALONE)
+        return np.asarray(self.network.probabilities_for(embedding, known)[0].numpy())
+
+    @cached_property
+    def _strangers(self) -> FoldIn:
+        return FoldIn.of_users(self.network, self.recipe.start)
+
     def probabilities(self, users: Rows) -> npt.NDArray[np.float32]:
         """(b,) user rows -> (b, n_items) purchase probabilities."""
         known = self.evidence.inputs(users) if self.evidence is not None else None
@@ -156,6 +199,7 @@ class Bundle:
             save_file(self.network.state_dict(), new / WEIGHTS)
             network = self.network.config.model_dump(mode="json", exclude_defaults=True)
             atomic.write_json(new / NETWORK, network)
+            atomic.write_json(new / RECIPE, self.recipe.model_dump(mode="json"))
             atomic.write_json(new / PROVENANCE, self.provenance.model_dump(mode="json"))
             _write(pd.DataFrame({"user_id": self.users.ids}), new / USERS)
             _write(self.items, new / ITEMS)
@@ -174,6 +218,7 @@ class Bundle:
         try:
             provenance = _read_json(Provenance, path / PROVENANCE)
             config = _read_json(ModelConfig, path / NETWORK)
+            recipe = _read_json(Recipe, path / RECIPE)
             users, items, purchases = (_read(path / name) for name in (USERS, ITEMS, PURCHASES))
             _check(users, items, purchases)
             codes = side.codes(items, config.features.attributes)
@@ -183,7 +228,9 @@ class Bundle:
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{path} is not a usable bundle: {error}") from error
         ids = Vocabulary(users["user_id"].to_numpy(object))
-        return cls(network.eval(), ids, items, purchases, provenance, known, content.digest(path))
+        return cls(
+            network.eval(), ids, items, purchases, provenance, known, recipe, content.digest(path)
+        )
 
 
 def probabilities(

@@ -89,6 +89,18 @@ class IALSConfig(Group):
     deviation: Positive
 
 
+class Recipe(Group):
+    """How towers were trained.
+
+    Attributes:
+        start: how the GMF tower's start was fitted; None if it was noise.
+        epochs: passes over the pairs after that.
+    """
+
+    start: IALSConfig | None
+    epochs: Annotated[int, Field(ge=0)]
+
+
 class NeighboursConfig(Group):
     """How items come to speak for others.
 

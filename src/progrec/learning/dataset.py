@@ -19,17 +19,27 @@ from scipy.sparse import csr_array
 from progrec import warehouse
 from progrec.errors import InputError
 from progrec.learning.vocabulary import Rows, Vocabulary
+from progrec.settings import EventType
 
 EventWithWeight = Literal["view", "click", "cart", "purchase"]
 """An event type that speaks for an item."""
 
-COUNTS: dict[EventWithWeight, str] = {
+COUNTS: Mapping[EventWithWeight, str] = {
     "view": "num_views",
     "click": "num_clicks",
     "cart": "num_carts",
     "purchase": "num_purchases",
 }
 """Its column in the interaction table."""
+
+ALL_COUNTS: Mapping[EventType, str] = {
+    "view": "num_views",
+    "click": "num_clicks",
+    "cart": "num_carts",
+    "purchase": "num_purchases",
+    "remove_from_cart": "num_removes",
+}
+"""The same of every event type."""
 
 EVENTS = "enriched"
 """Where the dated events lie among the feature tables."""

@@ -14,16 +14,10 @@ from torch import Tensor
 
 from progrec.learning import neighbours
 from progrec.learning.config import NeighboursConfig
-from progrec.learning.dataset import COUNTS
-from progrec.learning.touches import COLUMNS, Touches
+from progrec.learning.touches import COLUMNS, LIKES, Floats, Touches, liked, sparse
 from progrec.learning.vocabulary import Rows, Vocabulary
 
-Floats = npt.NDArray[np.float32]
-
 TOUCH_HALF_LIFE, TASTE_HALF_LIFE = 20.0, 30.0  # days: of what was touched, and of what it tells
-LIKES = list(COUNTS.values())
-"""Columns of what speaks for an item."""
-
 DEMAND = {"purchases_7": 7.0, "purchases_30": 30.0, "interest_7": 7.0, "interest_30": 30.0}
 """Column of the items -> half-life in days of the purchases, or likes, that are summed up in it. A
 user counts once a day, so that nobody makes the demand alone."""
@@ -110,16 +104,16 @@ class Evidence:
         done = self.touches.after(Touches.read(interactions, users, items))
         return Evidence(done, demand, grown, len(users), day)
 
-    def alone(self, user: int | None, since: pd.DataFrame) -> Evidence:
+    def alone(self, user: int | None, since: Touches) -> Evidence:
         """What is known of one shopper, as row 0, who has done something since.
 
         Args:
-            user: the row; None for a stranger.
-            since: what: see `touches.COLUMNS`, each pair once; `user` is 0.
+            user: the shopper's row; None for a stranger.
+            since: what row 0 has done since.
         """
-        rows = self.touches.those_of(np.array([], np.int64) if user is None else np.array([user]))
-        before = Touches.of(rows.assign(user=0)[COLUMNS])
-        return replace(self, touches=before.after(Touches.of(since)), n_users=1)
+        known = np.array([] if user is None else [user], np.int64)
+        before = Touches.of(self.touches.those_of(known).assign(user=0)[COLUMNS])
+        return replace(self, touches=before.after(since), n_users=1)
 
     @property
     def n_items(self) -> int:
@@ -134,16 +128,11 @@ class Evidence:
     def likes(self) -> csr_array:
         """(n_users, n_items) 0/1: who did something with an item that speaks for it."""
         rows = self.touches.table()
-        return _matrix(rows["user"], rows["item"], _liked(rows), self.shape)
-
-    def likes_of(self, users: Rows) -> csr_array:
-        """(b,) user rows -> (b, n_items) 0/1: their rows of `likes`."""
-        rows = self.touches.those_of(users)
-        return _matrix(rows["place"], rows["item"], _liked(rows), (len(users), self.n_items))
+        return sparse(rows["user"], rows["item"], liked(rows), self.shape)
 
     def scores(self, users: Rows) -> Floats:
         """(b,) user rows -> (b, n_items) how much the users' likes speak for each item."""
-        return np.asarray((self.likes_of(users) @ self.neighbours).toarray())
+        return np.asarray((self.touches.likes_of(users, self.n_items) @ self.neighbours).toarray())
 
     def inputs(self, users: Rows) -> Tensor:
         """What is known of users with every item.
@@ -158,13 +147,13 @@ class Evidence:
             (b, n_items, len(INPUTS)).
         """
         rows = self.touches.those_of(users)
-        pairs = rows["place"].to_numpy(), rows["item"].to_numpy()
-        liked = _liked(rows)
+        pairs = rows["place"], rows["item"]
+        counts = liked(rows)
         shape = len(users), self.n_items
         dense = np.zeros((len(INPUTS), *shape), np.float32)
-        likes = _matrix(*pairs, liked, shape)
+        likes = sparse(*pairs, counts, shape)
         dense[0] = (likes @ self.neighbours).toarray()
-        recent = _matrix(*pairs, liked * self._decayed(rows, TASTE_HALF_LIFE), shape)
+        recent = sparse(*pairs, counts * self._decayed(rows, TASTE_HALF_LIFE), shape)
         dense[1] = (recent @ self.neighbours).toarray()
         fading = self._decayed(rows, TOUCH_HALF_LIFE)
         for place, name in enumerate(("num_views", "num_clicks", "num_carts", "num_removes"), 2):
@@ -178,18 +167,6 @@ class Evidence:
         """What is left of each row; of what came after the day, all."""
         age = (pd.Timestamp(self.day) - rows["last"]).dt.days.to_numpy()
         return np.asarray(0.5 ** (np.maximum(age, 0) / half_life), np.float32)
-
-
-def _liked(rows: pd.DataFrame) -> Floats:
-    return np.asarray(rows[LIKES].sum(axis=1).to_numpy() > 0, np.float32)
-
-
-def _matrix(
-    users: Rows | pd.Series, items: Rows | pd.Series, values: Floats, shape: tuple[int, int]
-) -> csr_array:
-    matrix = csr_array((values, (np.asarray(users), np.asarray(items))), shape=shape)
-    matrix.eliminate_zeros()
-    return matrix
 
 
 def _demand(interactions: pd.DataFrame, items: Vocabulary, day: date) -> Floats:

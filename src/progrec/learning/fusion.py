@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from progrec import progress
-from progrec.learning import calibration
+from progrec.learning import calibration, evaluation
 from progrec.learning.config import FusionConfig
 from progrec.learning.evaluation import Task
 from progrec.learning.evidence import Evidence
@@ -126,8 +126,8 @@ class Examples:
 
 
 def fit(
-    start: Fusion, moments: Sequence[Moment], config: FusionConfig, seed: int
-) -> tuple[Fusion, Curve]:
+    start: Fusion, moments: Sequence[Moment], config: FusionConfig, k: int, seed: int
+) -> tuple[Fusion, Curve, float | None]:
     """Trains a fusion to tell what users buy next from what else they could have bought.
 
     Each user is one choice among the items: the loss is the cross entropy between the softmax over
@@ -139,24 +139,28 @@ def fit(
         start: not changed.
         moments: in order of time, each with users; at least one.
         config: how it is trained.
+        k: length of the lists that the last moment measures.
         seed: of the order and of the items to choose from.
 
     Returns:
-        The fusion, and a row for each pass of the search: `epoch`, and the last moment's `loss`.
+        The fusion; a row for each pass of the search: `epoch`, and the last moment's `loss`; and
+        the last moment's NDCG@k of a fusion that had learned only those before.
     """
     generator = np.random.default_rng(seed)
     examples = [Examples.of(moment, config, generator) for moment in moments]
     curve: Curve = []
-    passes, odds = config.max_epochs, start.calibration
+    passes, odds, figure = config.max_epochs, start.calibration, None
     if len(moments) > 1:
         student, curve = _search(start, examples, config, seed)
         passes = _lowest(curve)
+        scorer = MomentScorer(student, moments[-1])
+        figure = evaluation.evaluate(scorer, moments[-1].task, k)[f"ndcg@{k}"]
         odds = torch.tensor(_calibration(student, moments[-1], config.max_users, generator))
     final = _scaled(start, examples)
     for _ in _passes(final, examples, config, passes, seed):
         pass
     final.calibration.copy_(odds)
-    return final.eval(), curve
+    return final.eval(), curve, figure
 
 
 def _search(

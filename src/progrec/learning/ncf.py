@@ -94,10 +94,15 @@ class NCF(nn.Module):
         Returns:
             (b, n_items) logits.
         """
-        user = self.users(users)[:, None]
-        step = max(1, PAIRS_AT_ONCE // max(1, len(users)))
+        return self.catalogue_for(self.users(users))
+
+    @torch.inference_mode()
+    def catalogue_for(self, embeddings: Tensor) -> Tensor:
+        """The same for (b, width) embeddings of users, who need no row."""
+        step = max(1, PAIRS_AT_ONCE // max(1, len(embeddings)))
         starts = range(0, self.n_items, step)
         blocks = (self.items.block(slice(start, start + step)) for start in starts)
+        user = embeddings[:, None]
         return torch.cat([self._towers(user, item[None]) for item in blocks], 1)
 
     @torch.inference_mode()
@@ -112,7 +117,12 @@ class NCF(nn.Module):
         Returns:
             (b, n_items) probabilities.
         """
-        logits = self.catalogue(users)
+        return self.probabilities_for(self.users(users), evidence)
+
+    @torch.inference_mode()
+    def probabilities_for(self, embeddings: Tensor, evidence: Tensor | None = None) -> Tensor:
+        """The same for (b, width) embeddings of users, who need no row."""
+        logits = self.catalogue_for(embeddings)
         if self.fusion is None or evidence is None:
             return torch.sigmoid(logits)
         return self.fusion.probabilities(torch.cat([logits[..., None], evidence], dim=2))

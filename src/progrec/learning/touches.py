@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import csr_array
 
-from progrec.learning.dataset import COUNTS
+from progrec.learning.dataset import ALL_COUNTS, COUNTS
 from progrec.learning.vocabulary import Rows, Vocabulary
+from progrec.settings import EventType
 
-COUNTED = [*COUNTS.values(), "num_removes"]
+Floats = npt.NDArray[np.float32]
+
+COUNTED = list(ALL_COUNTS.values())
+LIKES = list(COUNTS.values())
+"""Those that speak for the item."""
 COLUMNS = ["user", "item", *COUNTED, "last"]
 """Rows of user and item (together the key and the order), how many events of each type, and the day
 of the last one."""
+
+
+class Done(NamedTuple):
+    """What a shopper has done with a product, type by type."""
+
+    product_id: str
+    event_type: EventType
+    times: int
+    last: date
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +70,16 @@ class Touches:
         )
         return cls.of(_by_pair(rows))
 
+    @classmethod
+    def by_shopper(cls, done: Sequence[Done], items: Vocabulary) -> Touches:
+        """What one shopper, as row 0, has done; products without a row are left out."""
+        frame = pd.DataFrame(done, columns=Done._fields)
+        rows = pd.DataFrame({"user": 0, "item": items.rows(frame["product_id"])})
+        for event_type, column in ALL_COUNTS.items():
+            rows[column] = np.where(frame["event_type"] == event_type, frame["times"], 0)
+        rows["last"] = pd.to_datetime(frame["last"]).to_numpy("datetime64[ms]")
+        return cls.of(_by_pair(rows[rows["item"] >= 0]))
+
     def table(self) -> pd.DataFrame:
         """All of them, in order."""
         others = self.first[~np.isin(self.first["user"], self._moved)]
@@ -67,6 +96,11 @@ class Touches:
             ignore_index=True,
         )
 
+    def likes_of(self, users: Rows, n_items: int) -> csr_array:
+        """(b,) user rows -> (b, n_items) 0/1: who did something with an item that speaks for it."""
+        rows = self.those_of(users)
+        return sparse(rows["place"], rows["item"], liked(rows), (len(users), n_items))
+
     def after(self, later: Touches) -> Touches:
         """These, and what was done after them."""
         new = later.table()
@@ -79,6 +113,18 @@ class Touches:
     def _moved(self) -> Rows:
         """The users in `changed`."""
         return np.unique(self.changed["user"].to_numpy())
+
+
+def liked(rows: pd.DataFrame) -> Floats:
+    """(n,) 1 for each row in which something speaks for the item, else 0."""
+    return np.asarray(rows[LIKES].sum(axis=1).to_numpy() > 0, np.float32)
+
+
+def sparse(users: pd.Series, items: pd.Series, values: Floats, shape: tuple[int, int]) -> csr_array:
+    """The matrix of pairs and their values; pairs of value 0 are not stored."""
+    matrix = csr_array((values, (users.to_numpy(), items.to_numpy())), shape=shape)
+    matrix.eliminate_zeros()
+    return matrix
 
 
 def _by_pair(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pytorch_lightning.loggers import Logger
 
 from progrec.learning import dataset, evaluation, ials, learner, side
 from progrec.learning.batches import Batches
-from progrec.learning.config import IALSConfig, TrainConfig
+from progrec.learning.config import IALSConfig, Recipe, TrainConfig
 from progrec.learning.dataset import Pairs
 from progrec.learning.evaluation import Task
 from progrec.learning.history import History
 from progrec.learning.learner import Curve, Learner, NetworkScorer
 from progrec.learning.ncf import NCF
 from progrec.tracking import Run
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How towers are trained.
-
-    Attributes:
-        start: how the GMF tower's start is fitted; None if it is noise.
-        epochs: passes over the pairs after that.
-    """
-
-    start: IALSConfig | None
-    epochs: int
 
 
 def train(
@@ -59,7 +44,8 @@ def search(
     """
     starts = _starts(config)
     if len(task) == 0 or len(pairs(past, config)) == 0:
-        return Recipe(starts[0], config.trainer.max_epochs if starts[0] is None else 0), []
+        epochs = config.trainer.max_epochs if starts[0] is None else 0
+        return Recipe(start=starts[0], epochs=epochs), []
     networks = {start: _start(past, config, start) for start in starts}
     figures = {
         start: evaluation.evaluate(NetworkScorer(network.eval()), task, k)
@@ -77,7 +63,7 @@ def search(
     )
     untrained: Curve = [] if best is None else [{"epoch": 0} | figures[best]]
     curve = untrained + student.curve
-    return Recipe(best, learner.best_epoch(curve, f"ndcg@{k}")), curve
+    return Recipe(start=best, epochs=learner.best_epoch(curve, f"ndcg@{k}")), curve
 
 
 def pairs(history: History, config: TrainConfig) -> Pairs:

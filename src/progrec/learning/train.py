@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -20,14 +20,13 @@ from progrec.errors import InputError, reported
 from progrec.learning import config as configs
 from progrec.learning import dataset, evaluation, fusion, pyfunc, towers
 from progrec.learning.bundle import Bundle, Provenance
-from progrec.learning.config import Job, NeighboursConfig, TrainConfig
+from progrec.learning.config import Job, NeighboursConfig, Recipe, TrainConfig
 from progrec.learning.evaluation import Task
 from progrec.learning.evidence import Evidence
 from progrec.learning.fusion import Moment
 from progrec.learning.history import History
 from progrec.learning.learner import Curve
 from progrec.learning.ncf import NCF, Fusion
-from progrec.learning.towers import Recipe
 from progrec.settings import SplitSettings
 from progrec.tracking import Run, Tracking
 
@@ -35,7 +34,25 @@ EXPERIMENT = "train"
 DAY = timedelta(1)
 
 
-def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> tuple[Bundle, Curve]:
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What training makes.
+
+    Attributes:
+        bundle: the cold model.
+        curve: what decided for how many epochs the towers were trained; without anything to
+            validate on, that of their own training, which has the loss only, and is empty if they
+            start from least squares.
+        figure: NDCG on the last validation window, of a model that had learned what was before it:
+            what a sweep compares; None without anything to validate on.
+    """
+
+    bundle: Bundle
+    curve: Curve
+    figure: float | None
+
+
+def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> Trained:
     """Trains a network on history and writes it as a bundle.
 
     The end of history is held out to see from which start, and after how many epochs, the towers
@@ -47,11 +64,6 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> tuple[
         split: where history ends, and how much of its end validates.
         k: length of the lists that the validation measures.
         run: gets the figures of each epoch.
-
-    Returns:
-        The bundle, and the curve that decided for how long the towers were trained; without
-        anything to validate on, the curve of their own training, which has the loss only, and is
-        empty if they start from least squares.
 
     Raises:
         InputError: there is nothing to learn from, or the training diverged.
@@ -66,6 +78,8 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> tuple[
     recipe, curve = towers.search(past, task, config, k, run)
     network, last = towers.train(history, config, recipe, None if curve else run.logger())
     run.log_metrics({"epochs": recipe.epochs})
+    metric = f"ndcg@{k}"
+    figure = max((row[metric] for row in curve), default=None)
     known = None
     if network.fusion is not None:
         ends = [split.cutoff - window * back for back in range(config.fusion.moments, -1, -1)]
@@ -74,12 +88,14 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> tuple[
             for start, end in pairwise(ends)
             if len(towers.pairs(history.before(start), config))
         ]
-        network.fusion, chosen = _fuse(network.fusion, moments, config, k, run)
+        network.fusion, chosen, figure = _fuse(network.fusion, moments, config, k, run)
         known = history.evidence(split.cutoff - DAY)
         known = known.with_neighbours(config.fusion.neighbours, chosen)
-    bundle = _bundle(network, history, config, split, known).save(config.out)
+    if figure is not None:
+        run.log_metrics({f"validation/{metric}": figure})
+    bundle = _bundle(network, history, config, split, known, recipe).save(config.out)
     _write_curve(curve or last, config.curve)
-    return bundle, curve or last
+    return Trained(bundle, curve or last, figure)
 
 
 def _moment(
@@ -94,25 +110,26 @@ def _moment(
 
 def _fuse(
     start: Fusion, moments: Sequence[Moment], config: TrainConfig, k: int, run: Run
-) -> tuple[Fusion, float]:
+) -> tuple[Fusion, float, float | None]:
     """Trains a fusion on moments of the past, as far as anybody bought anything then.
 
     Returns:
-        The fusion, and the regularization of the neighbours that it goes with.
+        The fusion, the regularization of the neighbours that it goes with, and its NDCG@k on the
+        last moment; None if there was nothing to measure by.
     """
     moments = [moment for moment in moments if len(moment.task)]
     settings = config.fusion.neighbours
     if not moments:
-        return start, settings.regularizations[0]
+        return start, settings.regularizations[0], None
     chosen = _regularization(moments[-1], settings, k)
     told = [
         replace(moment, evidence=moment.evidence.with_neighbours(settings, chosen))
         for moment in moments
     ]
-    trained, curve = fusion.fit(start, told, config.fusion, config.seed)
+    trained, curve, figure = fusion.fit(start, told, config.fusion, k, config.seed)
     for row in curve:
         run.log_metrics({"fusion/loss": row["loss"]}, step=int(row["epoch"]))
-    return trained, chosen
+    return trained, chosen, figure
 
 
 def _regularization(moment: Moment, settings: NeighboursConfig, k: int) -> float:
@@ -130,6 +147,7 @@ def _bundle(
     config: TrainConfig,
     split: SplitSettings,
     known: Evidence | None,
+    recipe: Recipe,
 ) -> Bundle:
     features = history.item_features
     return Bundle(
@@ -151,6 +169,7 @@ def _bundle(
             watermark=split.cutoff - DAY,
         ),
         known,
+        recipe,
     )
 
 
@@ -163,25 +182,25 @@ def _write_curve(curve: Curve, path: Path) -> None:
         writer.writerows(curve)
 
 
-def _run(composed: DictConfig) -> float:
-    """Trains the model that conf/ describes; returns its best validation figure, for sweepers."""
+def _run(composed: DictConfig) -> float | None:
+    """Trains the model that conf/ describes; returns its validation figure, for sweepers."""
     with reported():
         config = configs.train_config(composed)
         job = Job.current()
         config = job.placed(config)
         general = settings.load()
         with job.run(Tracking(general.registry), EXPERIMENT, config) as run:
-            bundle, curve = train(config, general.split, general.evaluate.k, run)
+            trained = train(config, general.split, general.evaluate.k, run)
+            bundle = trained.bundle
             data = config.data / dataset.EVENTS
             run.log_dataset("history", data, bundle.provenance.data_digest)
             pyfunc.log(run, bundle, config.out)
-    metric = f"ndcg@{general.evaluate.k}"
-    best = max((row.get(metric, -row.get("loss", 0)) for row in curve), default=0)
     sys.stdout.write(f"train: {len(bundle.users):,} users, {len(bundle.items):,} items, ")
     sys.stdout.write(
-        f"{curve[-1]['epoch'] if curve else 0:.0f} epochs tried; bundle {bundle.digest}\n"
+        f"{trained.curve[-1]['epoch'] if trained.curve else 0:.0f} epochs tried; "
+        f"bundle {bundle.digest}\n"
     )
-    return best
+    return trained.figure
 
 
 if __name__ == "__main__":

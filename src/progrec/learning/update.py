@@ -120,7 +120,9 @@ def learn(bundle: Bundle, day: Day, config: UpdateConfig) -> tuple[Bundle, float
     known = bundle.evidence
     if known is not None:
         known = known.after(day.interactions, users, vocabulary, day.last)
-    return Bundle(network, users, items, purchases, bundle.provenance, known), loss
+    return replace(
+        bundle, network=network, users=users, items=items, purchases=purchases, evidence=known
+    ), loss
 
 
 def _grown_items(bundle: Bundle, day: Day) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import gc
 import logging
 import threading
 
+from progrec.learning.touches import Done
 from progrec.serving import recommender
 from progrec.serving.recommender import ScoredCatalogue
 from progrec.settings import Settings
@@ -64,7 +65,12 @@ class Follower:
     def _crown(self, catalogue: ScoredCatalogue) -> None:
         # What the bundle computes at first use, it computes before the first request.
         recommender.candidates(
-            catalogue, "", n=1, exclude=(), touched=[str(item) for item in catalogue.item_ids[:1]]
+            catalogue,
+            "",
+            n=1,
+            exclude=(),
+            touched=[str(item) for item in catalogue.item_ids[:1]],
+            done=[Done(item, "view", 1, catalogue.watermark) for item in catalogue.item_ids[:1]],
         )
         self.catalogue = catalogue
         self._complaint = ""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from progrec.learning.touches import Done
 from progrec.serving import rules
 from progrec.serving.store import Store
 
-Source = Literal["queue", "model", "category_popular", "popular"]
+Source = Literal["queue", "model", "similar", "category_popular", "popular"]
 """Where a product comes from: the rungs of the ladder, best first."""
 
 LADDER: tuple[Source, ...] = get_args(Source)
@@ -28,6 +30,10 @@ class ScoredCatalogue(Protocol):
     @property
     def digest(self) -> str:
         """What tells one bundle from another."""
+
+    @property
+    def watermark(self) -> date:
+        """The last day whose events it knows."""
 
     @property
     def item_ids(self) -> Objects:
@@ -50,6 +56,9 @@ class ScoredCatalogue(Protocol):
 
     def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """Purchase probabilities of known users, shape (users, n)."""
+
+    def scores_after(self, user_id: str, done: Sequence[Done]) -> npt.NDArray[np.float32] | None:
+        """Those of any user who has done something since, shape (n,); None if nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,9 @@ def _missing(store: Store, catalogue: ScoredCatalogue, user_id: str, k: int) -> 
     if n == 0:
         return []
     exclude, touched = _taken(store, user_id, pool), store.touched(user_id)
-    return candidates(catalogue, user_id, n=n, exclude=exclude, touched=touched)
+    since = catalogue.watermark + timedelta(1) if catalogue.knows(user_id) else None
+    done = store.done(user_id, since)
+    return candidates(catalogue, user_id, n=n, exclude=exclude, touched=touched, done=done)
 
 
 def _taken(store: Store, user_id: str, pool: rules.Pool) -> frozenset[str]:
@@ -123,17 +134,28 @@ def candidates(
     n: int,
     exclude: Collection[str],
     touched: Sequence[str],
+    done: Sequence[Done] = (),
 ) -> list[Candidate]:
     """The best products for a user, down the ladder.
 
-    If the model knows the user, the products of the highest probability; then the most popular in
-    the categories of the products that the user has touched; then the most popular of all.
+    The products of the highest probability, if the model knows the user, or else some product that
+    the user had to do with; then the most popular in the categories of the products that the user
+    has touched; then the most popular of all.
+
+    Args:
+        catalogue: the bundle.
+        user_id: the user.
+        n: how many products.
+        exclude: the products not to recommend.
+        touched: products that the user had to do with, as far back as anybody knows.
+        done: what the user has done that the bundle does not know.
 
     Returns:
         At most `n` products, each once and none of `exclude`; fewer when the catalogue has no more.
     """
-    probabilities = catalogue.scores([user_id])[0] if catalogue.knows(user_id) else None
-    return _descend(catalogue, _rungs(catalogue, probabilities, touched), n, exclude)
+    probabilities = catalogue.scores_after(user_id, done)
+    source: Source = "model" if catalogue.knows(user_id) else "similar"
+    return _descend(catalogue, _rungs(catalogue, source, probabilities, touched), n, exclude)
 
 
 def recommend_many(
@@ -177,16 +199,19 @@ def _batch(
     known = [user_id for user_id in user_ids if catalogue.knows(user_id)]
     probabilities = dict(zip(known, catalogue.scores(known), strict=True)) if known else {}
     for user_id in user_ids:
-        rungs = _rungs(catalogue, probabilities.get(user_id), touched=())
+        rungs = _rungs(catalogue, "model", probabilities.get(user_id), touched=())
         yield user_id, _descend(catalogue, rungs, k, exclude.get(user_id, ()))
 
 
 def _rungs(
-    catalogue: ScoredCatalogue, probabilities: Scores | None, touched: Sequence[str]
+    catalogue: ScoredCatalogue,
+    source: Source,
+    probabilities: Scores | None,
+    touched: Sequence[str],
 ) -> Iterator[tuple[Source, Scores]]:
     """The ladder below the queue: each rung's score of every product, -inf for one not on it."""
     if probabilities is not None:
-        yield "model", probabilities
+        yield source, probabilities
     share = catalogue.popularity / (catalogue.popularity.sum() or 1.0)
     rows = [
         catalogue.item_row[product_id] for product_id in touched if product_id in catalogue.item_row

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from weakref import WeakSet
 
 from progrec.errors import InputError
+from progrec.learning.touches import Done
 from progrec.serving import rules
 from progrec.serving.rules import Pool
 from progrec.settings import EventType, QueueSettings
@@ -156,6 +157,24 @@ class Store:
             user_id,
         )
         return [product_id for (product_id,) in rows]
+
+    def done(self, user_id: str, since: date | None) -> list[Done]:
+        """What the user has done with products, from the start of a day (UTC) on, if one is named.
+
+        The recommender takes it for what a bundle of an earlier day does not know yet.
+        """
+        start = "" if since is None else since.isoformat()
+        with self._remedies():
+            rows = self._connection.execute(
+                "SELECT product_id, event_type, count(*), max(event_time) FROM events"
+                " WHERE user_id = ? AND event_time >= ?"
+                " GROUP BY product_id, event_type ORDER BY product_id, event_type",
+                (user_id, start),
+            ).fetchall()
+        return [
+            Done(product_id, event_type, times, datetime.fromisoformat(last).date())
+            for product_id, event_type, times, last in rows
+        ]
 
     def add_purchases(self, rows: Iterable[tuple[str, str, datetime]]) -> int:
         """Adds purchases (user, product, aware time), and takes the products from the queues.

@@ -1,0 +1,64 @@
+"""Embeddings of who or what has none, from likes, while the other side stands still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from progrec.learning import ials
+from progrec.learning.config import IALSConfig
+from progrec.learning.embeddings import Embeddings
+from progrec.learning.ncf import NCF
+
+
+@dataclass(frozen=True, eq=False)
+class FoldIn:
+    """What is needed of a network to embed users, or items, that it has no row for.
+
+    The GMF tower's part is the half step of alternating least squares, if that is how the tower
+    started; all else is the mean of those that have rows.
+
+    Attributes:
+        typical: (width,) the mean embedding of those that have rows.
+        others: (n, factors) the GMF tower's part of the other side's embeddings.
+        start: how the GMF tower's start was fitted; None if it was noise.
+    """
+
+    typical: Tensor
+    others: Tensor
+    start: IALSConfig | None
+
+    @classmethod
+    def of_users(cls, network: NCF, start: IALSConfig | None) -> FoldIn:
+        """Embeds users."""
+        return cls._of(network.users, network.items, network.gmf_width, start)
+
+    @classmethod
+    def of_items(cls, network: NCF, start: IALSConfig | None) -> FoldIn:
+        """Embeds items."""
+        return cls._of(network.items, network.users, network.gmf_width, start)
+
+    def embeddings(self, likes: csr_array) -> Tensor:
+        """(b, n) 0/1, who likes which of the other side -> (b, width)."""
+        found = self.typical.repeat(likes.shape[0], 1)
+        if self.start is not None:
+            factors = self.others.shape[1]
+            solved = found[:, :factors].contiguous()
+            ials.solve(solved, self.others, likes, self.start)
+            found[:, :factors] = solved
+        return found
+
+    @classmethod
+    @torch.no_grad()
+    def _of(
+        cls, own: Embeddings, others: Embeddings, factors: int, start: IALSConfig | None
+    ) -> FoldIn:
+        everyone = slice(None)
+        return cls(
+            own.block(everyone).mean(dim=0),
+            others.block(everyone)[:, :factors].contiguous(),
+            start if factors else None,
+        )
