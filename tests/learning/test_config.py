@@ -167,6 +167,7 @@ def test_an_unknown_preset_is_answered_with_those_there_are(command: Command) ->
         ("model.features.users=[view]", "model.features.users.0: Input should be 'total_purchases"),
         ("model.features.attributes=[color]", "Input should be 'category' or 'brand'"),
         ("model.layers=[8]", "layers must have at least two widths"),
+        ("loss.half_life_days=0", "loss.half_life_days: Input should be greater than 0"),
         ("optimizer.table_rate=0", "optimizer.table_rate: Input should be greater than 0"),
     ],
 )

@@ -56,8 +56,59 @@ def test_an_event_without_a_weight_or_with_zero_makes_no_pair(interactions: Inte
     assert len(dataset.pairs(table, USERS, ITEMS, {"view": 0.0, "cart": 1.0})) == 0
 
 
-def test_no_interactions_make_no_pairs(interactions: Interactions) -> None:
-    assert len(dataset.pairs(interactions([]), USERS, ITEMS, WEIGHTS)) == 0
+@pytest.mark.parametrize("half_life_days", [None, 30.0])
+def test_no_interactions_make_no_pairs(
+    interactions: Interactions, half_life_days: float | None
+) -> None:
+    assert len(dataset.pairs(interactions([]), USERS, ITEMS, WEIGHTS, half_life_days)) == 0
+
+
+def test_a_pair_weighs_what_is_left_of_the_heaviest_thing_on_any_day(
+    interactions: Interactions,
+) -> None:
+    table = interactions(
+        [
+            # Half-lives of ten days before the last day: 3, 1 and 0; 1 and 0; 0.
+            ("2020-01-01", "ann", "p00", "purchase"),
+            ("2020-01-21", "ann", "p00", "cart"),
+            ("2020-01-31", "ann", "p00", "view"),
+            ("2020-01-21", "ann", "p02", "purchase"),
+            ("2020-01-31", "ann", "p02", "cart"),
+            ("2020-01-16", "bob", "p01", "cart"),
+            ("2020-01-31", "cem", "p01", "purchase"),
+            ("2020-02-20", "cem", "p02", "remove_from_cart"),
+        ]
+    )
+
+    pairs = dataset.pairs(table, USERS, ITEMS, WEIGHTS, half_life_days=10)
+
+    assert as_dictionary(pairs) == {
+        (0, 0): 0.25,  # of 1/8, 0.5/2 and 0.1
+        (0, 2): 0.5,
+        (1, 1): round(0.5 * 0.5**1.5, 6),
+        (2, 1): 1.0,
+    }
+    assert pairs.weights.dtype == np.float32
+
+
+def test_however_long_ago_it_was_a_pair_is_known(interactions: Interactions) -> None:
+    table = interactions(
+        [("2010-01-01", "ann", "p00", "view"), ("2020-01-01", "bob", "p00", "purchase")]
+    )
+
+    pairs = dataset.pairs(table, USERS, ITEMS, WEIGHTS, half_life_days=1)
+
+    assert list(pairs.users) == [0, 1]
+    assert 0 < pairs.weights[0] < 1e-30
+    assert pairs.weights[1] == 1
+
+
+def test_within_a_day_nothing_fades(interactions: Interactions) -> None:
+    table = interactions([("2020-01-01", user, "p01", "view") for user in USERS.ids])
+
+    one, other = (dataset.pairs(table, USERS, ITEMS, WEIGHTS, days) for days in (None, 0.1))
+
+    assert np.array_equal(one.weights, other.weights)
 
 
 events = st.lists(

@@ -85,6 +85,21 @@ def test_training_makes_the_epochs_of_the_recipe(
     assert not network.training
 
 
+def test_what_is_learned_fades_with_the_half_life(
+    history: History, past: History, config: Callable[..., TrainConfig]
+) -> None:
+    # The four early purchases lie 22, 19, 16 and 13 days before the fifth.
+    fading = config(loss__half_life_days=3)
+
+    weights, early = (towers.pairs(what, fading).weights for what in (history, past))
+
+    assert sorted({*weights.tolist()}) == pytest.approx(
+        [0.5 ** (n / 3) for n in (22, 19, 16, 13, 0)]
+    )
+    assert sorted({*early.tolist()}) == pytest.approx([0.5**n for n in (3, 2, 1, 0)])
+    assert {*towers.pairs(history, config()).weights.tolist()} == {1.0}
+
+
 @pytest.mark.parametrize("starts", [(USELESS, GOOD), (GOOD, USELESS)])
 def test_the_better_of_two_starts_is_chosen(
     past: History,

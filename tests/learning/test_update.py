@@ -202,6 +202,13 @@ def test_what_a_day_shows_is_learned(learned: Updated) -> None:
     assert after.argmax() == 1
 
 
+def test_a_day_is_learned_whole_whatever_the_half_life(learned: Updated) -> None:
+    default, fading = learned(DELTA), learned(DELTA, "loss.half_life_days=0.1")
+
+    for name, weight in default.network.state_dict().items():
+        assert torch.equal(weight, fading.network.state_dict()[name])
+
+
 def test_a_day_learned_twice_in_a_row_counts_twice_in_popularity_but_once_as_bought(
     bundle: Bundle,
     interactions: Callable[..., pd.DataFrame],

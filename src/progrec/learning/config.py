@@ -142,9 +142,15 @@ class FusionConfig(Group):
 
 
 class LossConfig(Group):
-    """What is learned: event type -> weight of a pair in which it happened."""
+    """What is learned.
+
+    Attributes:
+        event_weights: event type -> weight of a pair in which it happened.
+        half_life_days: after how many days an event weighs half as much; none if it never does.
+    """
 
     event_weights: dict[EventWithWeight, Annotated[float, Field(ge=0)]]
+    half_life_days: Positive | None = None
 
 
 class SamplerConfig(Group):

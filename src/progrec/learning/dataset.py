@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 import numpy as np
@@ -148,27 +148,42 @@ def pairs(
     users: Vocabulary,
     items: Vocabulary,
     event_weights: Mapping[EventWithWeight, float],
+    half_life_days: float | None = None,
 ) -> Pairs:
     """The pairs in which a user did something that has a weight.
 
-    A pair weighs as much as the heaviest thing that the user did, however often.
+    A pair weighs as much as the heaviest thing that the user did, however often. If weights fade,
+    they are what is left of them on the last day on which something has a weight.
 
     Args:
         interactions: rows of the interaction table.
         users: the users' rows.
         items: the items' rows.
         event_weights: event type -> weight; types without one, or with 0, do not count.
+        half_life_days: after how many days an event weighs half as much; None if it never does.
     """
     weights = np.zeros(len(interactions), np.float32)
     for event_type, weight in event_weights.items():
         happened = interactions[COUNTS[event_type]].to_numpy() > 0
         np.maximum(weights, happened * np.float32(weight), out=weights)
-    kept = interactions.loc[weights > 0]
+    kept, weights = interactions.loc[weights > 0], weights[weights > 0]
+    if half_life_days is not None:
+        weights = _faded(weights, kept["date"], half_life_days)
     keys = users.rows(kept["user_id"]) * len(items) + items.rows(kept["item_id"])
     distinct, inverse = np.unique(keys, return_inverse=True)
     heaviest = np.zeros(len(distinct), np.float32)
-    np.maximum.at(heaviest, inverse, weights[weights > 0])
+    np.maximum.at(heaviest, inverse, weights)
     return Pairs(distinct // len(items), distinct % len(items), heaviest)
+
+
+def _faded(
+    weights: npt.NDArray[np.float32], days: pd.Series[Any], half_life_days: float
+) -> npt.NDArray[np.float32]:
+    dates = pd.to_datetime(days)
+    ages = (dates.max() - dates).dt.days.to_numpy()
+    left = (weights * 0.5 ** (ages / half_life_days)).astype(np.float32)
+    # However long ago it was, a pair is known, and a batch of such has a mean.
+    return np.maximum(left, np.finfo(np.float32).tiny)
 
 
 def matrix(users: Rows, items: Rows, shape: tuple[int, int]) -> csr_array:

@@ -68,8 +68,13 @@ def search(
 
 def pairs(history: History, config: TrainConfig) -> Pairs:
     """What the towers learn of a history."""
-    weights = config.loss.event_weights
-    return dataset.pairs(history.interactions, history.users, history.items, weights)
+    return dataset.pairs(
+        history.interactions,
+        history.users,
+        history.items,
+        config.loss.event_weights,
+        config.loss.half_life_days,
+    )
 
 
 def _starts(config: TrainConfig) -> tuple[IALSConfig | None, ...]:

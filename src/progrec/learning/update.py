@@ -157,7 +157,8 @@ def _fine_tune(
     items: Vocabulary,
     config: UpdateConfig,
 ) -> float | None:
-    pairs = dataset.pairs(interactions, users, items, config.loss.event_weights)
+    weights, half_life = config.loss.event_weights, config.loss.half_life_days
+    pairs = dataset.pairs(interactions, users, items, weights, half_life)
     if len(pairs) == 0:
         return None
     student = Learner(network, config.optimizer)
