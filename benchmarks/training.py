@@ -61,7 +61,7 @@ class Case:
             random_pairs(n_users, n_items, n_pairs, config.seed),
             n_items,
             batch_size=config.optimizer.batch_size,
-            n_negatives=config.sampler.negatives,
+            sampler=config.sampler,
             seed=config.seed,
         )
         return cls(NCF(n_users, n_items, config.model), batches, config)
@@ -180,7 +180,7 @@ def ours(case: Case, steps: int) -> float:
     """Seconds a step of the project's training."""
     stopwatch = _Stopwatch(WARM_UP + steps)
     case.network.train()
-    student = Learner(case.network, case.config.optimizer)
+    student = Learner(case.network, case.config)
     learner.fit(student, case.batches, case.config.trainer, 1, callbacks=[stopwatch], quiet=True)
     return _seconds_a_step(stopwatch.moments, steps)
 
@@ -200,13 +200,13 @@ def tutorial(case: Case, network: TextbookNCF, steps: int) -> float:
 def _loop(case: Case) -> Iterator[None]:
     """Trains for an epoch; yields after each step."""
     network = case.network
-    optimizers = Learner(network, case.config.optimizer).configure_optimizers()
+    optimizers = Learner(network, case.config).configure_optimizers()
     for batch in case.batches:
         for optimizer in optimizers:
             optimizer.zero_grad()
         liked = network(batch.users, batch.liked)
         others = network(batch.users[:, None], batch.others)
-        loss = losses.binary_cross_entropy(liked, others, batch.weights)
+        loss = losses.binary_cross_entropy(liked, others, batch.weights, batch.log_rates)
         loss.backward()  # type: ignore[no-untyped-call]
         for optimizer in optimizers:
             optimizer.step()

@@ -21,6 +21,7 @@ BATCH = Batch(
     torch.tensor([1, 2]),
     torch.tensor([[3, 4], [5, 6]]),
     torch.tensor([1.0, 0.5]),
+    torch.full((2, 2), -np.log(N_ITEMS)),
 )
 
 

@@ -3,13 +3,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from omegaconf import DictConfig
 
 from progrec.learning import config as configs
 from progrec.learning import train, update
-from progrec.learning.config import FeaturesConfig, Job, ModelConfig
+from progrec.learning.config import FeaturesConfig, Job, ModelConfig, SamplerConfig
+from progrec.learning.losses import LossName
 from progrec.settings import SettingsError
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +76,53 @@ def test_every_trainer_composes_in_both_stages(composed: Composed, stage: str, p
 
     assert trainer.accelerator == ("gpu" if preset == "gpu" else "cpu")
     assert (trainer.max_epochs <= 2) == (preset == "smoke")
+
+
+def test_the_default_loss_is_the_papers_on_uniform_negatives_of_all_time(
+    composed: Composed,
+) -> None:
+    for config in (
+        configs.train_config(composed("train")),
+        configs.update_config(composed("update")),
+    ):
+        assert (config.loss.name, config.loss.half_life_days) == ("bce", None)
+        assert config.sampler == SamplerConfig(negatives=4, popularity_exponent=0, hardest_of=1)
+
+
+@pytest.mark.parametrize("stage", ["train", "update"])
+def test_losses_and_samplers_are_choices_of_both_stages(composed: Composed, stage: str) -> None:
+    validate = {"train": configs.train_config, "update": configs.update_config}[stage]
+    default = validate(composed(stage))
+
+    for name in get_args(LossName):
+        loss = validate(composed(stage, f"loss={name}", "loss.half_life_days=30")).loss
+        assert loss == default.loss.model_copy(update={"name": name, "half_life_days": 30})
+    popularity, hard = (
+        validate(composed(stage, f"sampler={name}")).sampler for name in ("popularity", "hard")
+    )
+    assert popularity == SamplerConfig(negatives=4, popularity_exponent=0.75)
+    assert hard == SamplerConfig(negatives=4, hardest_of=4)
+
+
+@pytest.mark.parametrize("stage", ["train", "update"])
+@pytest.mark.parametrize("override", ["sampler=hard", "sampler.hardest_of=2"])
+def test_a_softmax_of_the_hardest_negatives_is_refused(
+    command: Command, stage: str, override: str
+) -> None:
+    complaint = command(stage, "loss=softmax", override)
+
+    assert complaint.startswith(f"error: conf/ ({stage}.yaml) cannot be used:\n  sampler: ")
+    assert "hardest_of must be 1 with loss=softmax" in complaint
+    assert "take sampler=uniform, sampler=popularity or another loss" in complaint
+    assert len(complaint.splitlines()) == 2
+
+
+def test_a_loss_that_is_wrong_itself_is_all_that_is_told(command: Command) -> None:
+    complaint = command("train", "loss.name=hinge", "sampler=hard")
+
+    assert complaint.splitlines()[1:] == [
+        "  loss.name: Input should be 'bce', 'bpr' or 'softmax' (it is 'hinge')"
+    ]
 
 
 def test_side_inputs_are_a_choice_and_none_is_the_default(composed: Composed) -> None:
@@ -168,6 +217,8 @@ def test_an_unknown_preset_is_answered_with_those_there_are(command: Command) ->
         ("model.features.attributes=[color]", "Input should be 'category' or 'brand'"),
         ("model.layers=[8]", "layers must have at least two widths"),
         ("loss.half_life_days=0", "loss.half_life_days: Input should be greater than 0"),
+        ("sampler.popularity_exponent=2", "sampler.popularity_exponent: Input should be less than"),
+        ("sampler.hardest_of=0", "sampler.hardest_of: Input should be greater than or equal to 1"),
         ("optimizer.table_rate=0", "optimizer.table_rate: Input should be greater than 0"),
     ],
 )
@@ -193,7 +244,7 @@ def test_the_digest_is_of_what_decides_a_training_and_not_of_its_paths(
 
     for override in ("data=x", "out=x", "curve=x"):
         assert configs.digest(configs.train_config(composed("train", override))) == digest
-    for override in ("seed=1", "model.factors=8", "loss.event_weights.view=0", "model=mlp"):
+    for override in ("seed=1", "model.factors=8", "loss=bpr", "sampler=hard", "model=mlp"):
         assert configs.digest(configs.train_config(composed("train", override))) != digest
 
 

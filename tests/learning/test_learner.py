@@ -12,10 +12,18 @@ import torch
 from progrec.errors import InputError
 from progrec.learning import evaluation, learner
 from progrec.learning.batches import Batch, Batches
-from progrec.learning.config import ModelConfig, OptimizerConfig, TrainerConfig
+from progrec.learning.config import (
+    LearningConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SamplerConfig,
+    TrainerConfig,
+)
 from progrec.learning.dataset import Pairs, matrix
 from progrec.learning.evaluation import Task
 from progrec.learning.learner import Learner
+from progrec.learning.losses import LOSSES, LossName
 from progrec.learning.ncf import NCF
 
 if TYPE_CHECKING:
@@ -24,6 +32,13 @@ if TYPE_CHECKING:
 N_USERS, N_ITEMS = 6, 9
 TRAINER = TrainerConfig(accelerator="cpu", threads=1, max_epochs=3, patience=1)
 RATES = OptimizerConfig(table_rate=0.05, layer_rate=0.01, batch_size=4)
+CONFIG = LearningConfig(
+    seed=0,
+    loss=LossConfig(name="bce", event_weights={"purchase": 1}),
+    sampler=SamplerConfig(negatives=2),
+    optimizer=RATES,
+    trainer=TRAINER,
+)
 USERS, ITEMS = np.array([0, 1, 2, 3, 4, 5]), np.array([0, 2, 4, 6, 8, 1])
 
 
@@ -34,12 +49,12 @@ def network(*towers: str) -> NCF:
 
 
 def student(validation: Task | None = None) -> Learner:
-    return Learner(network("gmf", "mlp"), RATES, validation, k=3)
+    return Learner(network("gmf", "mlp"), CONFIG, validation, k=3)
 
 
 def batches() -> Batches:
     pairs = Pairs(USERS, ITEMS, np.ones(6, np.float32))
-    return Batches(pairs, N_ITEMS, batch_size=4, n_negatives=2, seed=0)
+    return Batches(pairs, N_ITEMS, batch_size=4, sampler=CONFIG.sampler, seed=0)
 
 
 @pytest.fixture
@@ -57,7 +72,7 @@ class _OneBatch(Batches):
             Pairs(USERS, ITEMS, np.ones(6, np.float32)),
             N_ITEMS,
             batch_size=6,
-            n_negatives=2,
+            sampler=CONFIG.sampler,
             seed=0,
         )
 
@@ -67,6 +82,7 @@ class _OneBatch(Batches):
             torch.tensor([0, 2]),
             torch.tensor([[5, 6], [7, 5]]),
             torch.tensor([1.0, 0.5]),
+            torch.tensor([[-1.0, -2.0], [-3.0, -1.0]]),
         )
 
 
@@ -79,7 +95,7 @@ def with_side() -> NCF:
 
 
 def test_side_inputs_have_their_optimizers_and_are_learned() -> None:
-    subject = Learner(with_side(), RATES)
+    subject = Learner(with_side(), CONFIG)
     before = {name: weight.clone() for name, weight in subject.network.named_parameters()}
     sparse, dense = subject.configure_optimizers()
 
@@ -99,7 +115,7 @@ def test_side_inputs_have_their_optimizers_and_are_learned() -> None:
 
 @pytest.mark.parametrize("towers", [("gmf",), ("mlp",), ("gmf", "mlp")])
 def test_every_parameter_belongs_to_exactly_one_optimizer(towers: tuple[str, ...]) -> None:
-    subject = Learner(network(*towers), RATES)
+    subject = Learner(network(*towers), CONFIG)
 
     owned = [
         id(weight)
@@ -134,6 +150,39 @@ def test_a_step_moves_the_rows_of_its_batch_and_no_other() -> None:
     assert moved["items.weight"] == [0, 2, 5, 6, 7]
     assert moved["output.weight"] == [0]
     assert moved["user_half.weight"] != []
+
+
+@pytest.mark.parametrize("name", ["bce", "bpr", "softmax"])
+def test_the_loss_is_the_one_that_is_named(name: LossName) -> None:
+    loss = CONFIG.loss.model_copy(update={"name": name})
+    subject = Learner(network("gmf"), CONFIG.model_copy(update={"loss": loss}))
+    (batch,) = _OneBatch()
+    with torch.no_grad():
+        liked = subject.network(batch.users, batch.liked)
+        others = subject.network(batch.users[:, None], batch.others)
+
+    learner.fit(subject, _OneBatch(), TRAINER, 1)
+
+    expected = LOSSES[name](liked, others, batch.weights, batch.log_rates)
+    assert subject.curve == [{"epoch": 1, "loss": expected.item()}]
+
+
+def test_only_the_hardest_negatives_are_learned_from() -> None:
+    sampler = SamplerConfig(negatives=1, hardest_of=2)
+    subject = Learner(network("gmf", "mlp"), CONFIG.model_copy(update={"sampler": sampler}))
+    before = subject.network.items.weight.clone()
+    (batch,) = _OneBatch()
+    with torch.no_grad():
+        logits = subject.network(batch.users[:, None], batch.others)
+    hardest = {
+        max(zip(row, items, strict=True))[1]
+        for row, items in zip(logits.tolist(), batch.others.tolist(), strict=True)
+    }
+
+    learner.fit(subject, _OneBatch(), TRAINER, 1)
+
+    moved = (subject.network.items.weight != before).any(dim=1).nonzero().flatten().tolist()
+    assert set(moved) == {0, 2} | hardest
 
 
 def test_the_tables_gradients_are_sparse() -> None:
@@ -242,9 +291,8 @@ def test_the_best_epoch_is_the_first_of_equals() -> None:
 
 
 def test_a_training_that_diverges_ends_with_what_to_do() -> None:
-    subject = Learner(
-        network("gmf"), RATES.model_copy(update={"table_rate": 1e30, "layer_rate": 1e30})
-    )
+    rates = RATES.model_copy(update={"table_rate": 1e30, "layer_rate": 1e30})
+    subject = Learner(network("gmf"), CONFIG.model_copy(update={"optimizer": rates}))
 
     with pytest.raises(InputError, match="diverged in epoch 1: lower optimizer"):
         learner.fit(subject, batches(), TRAINER, 3)

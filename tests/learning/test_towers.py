@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ def config(
 ) -> Callable[..., TrainConfig]:
     """Starts and overrides -> a configuration of a GMF tower."""
 
-    def made(*starts: IALSConfig, **changes: float) -> TrainConfig:
+    def made(*starts: IALSConfig, **changes: float | str) -> TrainConfig:
         overrides = [f"{name.replace('__', '.')}={value}" for name, value in changes.items()]
         whole = train_config(checkerboard_tables, "trainer.max_epochs=2", *overrides)
         model = ModelConfig(towers=("gmf",), factors=4, layers=())
@@ -83,6 +84,31 @@ def test_training_makes_the_epochs_of_the_recipe(
     assert [row["epoch"] for row in curve] == [1, 2, 3]
     assert set(curve[0]) == {"epoch", "loss"}
     assert not network.training
+
+
+@pytest.mark.parametrize(
+    ("loss", "sampler"),
+    [
+        (loss, sampler)
+        for loss in ("bce", "bpr", "softmax")
+        for sampler in ("uniform", "popularity", "hard")
+        if (loss, sampler) != ("softmax", "hard")
+    ],
+)
+def test_every_loss_falls_with_every_sampler(
+    history: History, config: Callable[..., TrainConfig], loss: str, sampler: str
+) -> None:
+    pl.seed_everything(0, verbose=False)
+    chosen = config(loss=loss, sampler=sampler, optimizer__table_rate=0.05)
+    table = history.interactions
+    few = table[(table["item_id"] > "p03") | (table["user_id"] < "u12")]
+    uneven = replace(history, interactions=few)
+
+    network, curve = towers.train(uneven, chosen, Recipe(None, 25))
+
+    logits, bought = network.catalogue(torch.arange(24)), uneven.bought.toarray() > 0
+    assert curve[-1]["loss"] < 0.8 * curve[0]["loss"]
+    assert logits[bought].mean() > logits[~bought].mean() + 1
 
 
 def test_what_is_learned_fades_with_the_half_life(
@@ -130,7 +156,9 @@ def test_epoch_0_is_chosen_if_the_others_only_do_damage(
 def test_a_start_of_noise_cannot_do_without_epochs(
     past: History, task: Task, config: Callable[..., TrainConfig], recorder: Recorder
 ) -> None:
-    recipe, curve = towers.search(past, task, config(optimizer__table_rate=1e-9), K, recorder)
+    still = config(optimizer__table_rate=1e-9, optimizer__layer_rate=1e-9)
+
+    recipe, curve = towers.search(past, task, still, K, recorder)
 
     assert recipe == Recipe(start=None, epochs=1)
     assert [row["epoch"] for row in curve] == [1, 2]

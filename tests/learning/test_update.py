@@ -202,6 +202,23 @@ def test_what_a_day_shows_is_learned(learned: Updated) -> None:
     assert after.argmax() == 1
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [("loss=bpr",), ("sampler=popularity",), ("sampler=hard",), ("loss=softmax",)],
+    ids=lambda overrides: overrides[0],
+)
+def test_a_day_is_learned_by_the_loss_and_the_sampler_of_conf(
+    learned: Updated, recorder: Recorder, overrides: tuple[str, ...]
+) -> None:
+    uneven = [*DELTA, ("2020-02-01", "yan", "p01", "cart"), ("2020-02-01", "ann", "p01", "view")]
+
+    default, chosen = learned(uneven), learned(uneven, *overrides)
+
+    name = "items.weight"
+    assert not torch.equal(default.network.state_dict()[name], chosen.network.state_dict()[name])
+    assert all(0 < figures["loss"] < 5 for _, figures in recorder.figures)
+
+
 def test_a_day_is_learned_whole_whatever_the_half_life(learned: Updated) -> None:
     default, fading = learned(DELTA), learned(DELTA, "loss.half_life_days=0.1")
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from progrec import progress
 from progrec.learning import dataset, evaluation, ials, losses, neighbours
 from progrec.learning.batches import Batches
-from progrec.learning.config import IALSConfig
+from progrec.learning.config import IALSConfig, SamplerConfig
 from progrec.learning.dataset import ALL_COUNTS, EventWithWeight, Pairs
 from progrec.learning.evaluation import Scorer, Task
 from progrec.learning.vocabulary import Rows, Vocabulary
@@ -202,7 +202,8 @@ def bpr(
     likes = getattr(past, source)
     users, items = (rows.astype(np.int64) for rows in likes.nonzero())
     pairs = Pairs(users, items, np.ones(len(users), np.float32))
-    batches = Batches(pairs, likes.shape[1], batch_size=batch_size, n_negatives=1, seed=seed)
+    sampler = SamplerConfig(negatives=1)
+    batches = Batches(pairs, likes.shape[1], batch_size=batch_size, sampler=sampler, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     of_users, of_items = (torch.nn.Embedding(n, factors, sparse=True) for n in likes.shape)
     tables = [of_users.weight, of_items.weight]
@@ -212,7 +213,10 @@ def bpr(
     for batch in itertools.chain.from_iterable(itertools.repeat(batches, epochs)):
         user, liked, others = of_users(batch.users), of_items(batch.liked), of_items(batch.others)
         loss = losses.bayesian_personalised_ranking(
-            (user * liked).sum(dim=-1), (user[:, None] * others).sum(dim=-1), batch.weights
+            (user * liked).sum(dim=-1),
+            (user[:, None] * others).sum(dim=-1),
+            batch.weights,
+            batch.log_rates,
         )
         lengths = sum(rows.square().sum() for rows in (user, liked, others)) / len(user)
         optimizer.zero_grad()

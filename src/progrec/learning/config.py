@@ -17,12 +17,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from progrec import settings
 from progrec.learning.dataset import EventWithWeight
+from progrec.learning.losses import LossName
 from progrec.learning.side import Attribute, ItemNumber, UserNumber
-from progrec.settings import Group, SettingsError
+from progrec.settings import Fraction, Group, SettingsError
 from progrec.tracking import Run, Tracking
 
 Positive = Annotated[float, Field(gt=0)]
@@ -142,21 +143,33 @@ class FusionConfig(Group):
 
 
 class LossConfig(Group):
-    """What is learned.
+    """What is learned, and what a mistake costs.
 
     Attributes:
+        name: the loss.
         event_weights: event type -> weight of a pair in which it happened.
         half_life_days: after how many days an event weighs half as much; none if it never does.
     """
 
+    name: LossName
     event_weights: dict[EventWithWeight, Annotated[float, Field(ge=0)]]
     half_life_days: Positive | None = None
 
 
 class SamplerConfig(Group):
-    """Negatives a positive."""
+    """What liked items are told apart from.
+
+    Attributes:
+        negatives: how many a positive.
+        popularity_exponent: they are drawn in the proportions of likes ** exponent: 0 is uniformly
+            (Mikolov et al. 2013 take 0.75).
+        hardest_of: so many times as many are drawn, of which those of the highest logits are kept
+            (dynamic negative sampling, Zhang et al. 2013); 1 keeps all.
+    """
 
     negatives: Count
+    popularity_exponent: Fraction = 0
+    hardest_of: Count = 1
 
 
 class OptimizerConfig(Group):
@@ -189,7 +202,32 @@ class TrainerConfig(Group):
     patience: Count
 
 
-class TrainConfig(Group):
+class LearningConfig(Group):
+    """How a network learns from pairs, in training as in an update.
+
+    Attributes:
+        seed: of whatever is drawn.
+    """
+
+    seed: Seed
+    loss: LossConfig
+    sampler: SamplerConfig
+    optimizer: OptimizerConfig
+    trainer: TrainerConfig
+
+    @field_validator("sampler")
+    @classmethod
+    def _goes_with_the_loss(cls, sampler: SamplerConfig, info: ValidationInfo) -> SamplerConfig:
+        loss = info.data.get("loss")
+        if loss and loss.name == "softmax" and sampler.hardest_of > 1:
+            raise ValueError(
+                "hardest_of must be 1 with loss=softmax, which has to know with what probability "
+                "each negative is there; take sampler=uniform, sampler=popularity or another loss"
+            )
+        return sampler
+
+
+class TrainConfig(LearningConfig):
     """The train stage, whole.
 
     Attributes:
@@ -204,14 +242,9 @@ class TrainConfig(Group):
     data: Path
     out: Path
     curve: Path
-    seed: Seed
     model: ModelConfig
     pretraining: tuple[IALSConfig, ...]
     fusion: FusionConfig
-    loss: LossConfig
-    sampler: SamplerConfig
-    optimizer: OptimizerConfig
-    trainer: TrainerConfig
 
 
 class FineTuneConfig(Group):
@@ -227,7 +260,7 @@ class FineTuneConfig(Group):
     new_row_deviation: Annotated[float, Field(ge=0)]
 
 
-class UpdateConfig(Group):
+class UpdateConfig(LearningConfig):
     """The update stage, whole.
 
     Attributes:
@@ -239,12 +272,7 @@ class UpdateConfig(Group):
     data: Path
     parent: Path
     out: Path
-    seed: Seed
     update: FineTuneConfig
-    loss: LossConfig
-    sampler: SamplerConfig
-    optimizer: OptimizerConfig
-    trainer: TrainerConfig
 
 
 Stage = TypeVar("Stage", TrainConfig, UpdateConfig)

@@ -19,11 +19,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from progrec.errors import InputError
-from progrec.learning import evaluation, losses
+from progrec.learning import evaluation
 from progrec.learning.batches import Batch, Batches
 from progrec.learning.bundle import probabilities
-from progrec.learning.config import OptimizerConfig, TrainerConfig
+from progrec.learning.config import LearningConfig, TrainerConfig
 from progrec.learning.evaluation import Task
+from progrec.learning.losses import LOSSES
 from progrec.learning.ncf import NCF
 from progrec.learning.vocabulary import Rows
 from progrec.tracking import loggable
@@ -59,11 +60,11 @@ class Learner(pl.LightningModule):
     """
 
     def __init__(
-        self, network: NCF, optimizer: OptimizerConfig, validation: Task | None = None, k: int = 20
+        self, network: NCF, config: LearningConfig, validation: Task | None = None, k: int = 20
     ) -> None:
         super().__init__()
         self.network = network
-        self.optimizer = optimizer
+        self.config = config
         self.validation = validation
         self.k = k
         self.curve: Curve = []
@@ -77,15 +78,17 @@ class Learner(pl.LightningModule):
         names = {id(table) for table in tables}
         layers = [weight for weight in self.network.parameters() if id(weight) not in names]
         return [
-            torch.optim.SparseAdam(tables, lr=self.optimizer.table_rate),
-            torch.optim.Adam(layers, lr=self.optimizer.layer_rate),
+            torch.optim.SparseAdam(tables, lr=self.config.optimizer.table_rate),
+            torch.optim.Adam(layers, lr=self.config.optimizer.layer_rate),
         ]
 
     def training_step(self, batch: Batch, _index: int) -> None:
         """One step on a batch."""
+        if self.config.sampler.hardest_of > 1:
+            batch = self._hardest(batch)
         liked = self.network(batch.users, batch.liked)
         others = self.network(batch.users[:, None], batch.others)
-        loss = losses.binary_cross_entropy(liked, others, batch.weights)
+        loss = LOSSES[self.config.loss.name](liked, others, batch.weights, batch.log_rates)
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
         for optimizer in optimizers:
@@ -113,6 +116,12 @@ class Learner(pl.LightningModule):
         logged = {loggable(name): value for name, value in figures.items()}
         self.log_dict(logged | {"step": float(epoch)})
         self.curve.append({"epoch": epoch, **figures})
+
+    @torch.no_grad()
+    def _hardest(self, batch: Batch) -> Batch:
+        """A batch with those of its negatives that the network takes most for likes."""
+        logits = self.network(batch.users[:, None], batch.others)
+        return batch.hardest(logits, self.config.sampler.negatives)
 
 
 def fit(

@@ -20,7 +20,7 @@ import torch
 from scipy.sparse import csr_array
 
 from progrec.errors import InputError
-from progrec.learning import negatives
+from progrec.learning.negatives import Sampler
 from progrec.learning.vocabulary import Rows
 
 CUTOFF = 10
@@ -99,12 +99,9 @@ def held_out_of(train: csr_array, seed: int) -> LeaveOneOut:
     rest = train.copy()
     rest.data[places] = 0
     rest.eliminate_zeros()
-    pairs = train.tocoo()
-    n_items = train.shape[1]
-    known = np.sort(pairs.row.astype(np.int64) * n_items + pairs.col)
-    others = negatives.uniform(
-        torch.from_numpy(users), n_items, N_NEGATIVES, torch.from_numpy(known), generator
-    )
+    owners, known = (torch.from_numpy(rows.astype(np.int64)) for rows in train.nonzero())
+    sampler = Sampler(owners, known, torch.ones(train.shape[1], dtype=torch.int64))
+    others = sampler.draw(torch.from_numpy(users), N_NEGATIVES, generator)
     return LeaveOneOut(rest, users, held_out, others.numpy())
 
 

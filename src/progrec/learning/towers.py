@@ -19,7 +19,7 @@ def train(
     history: History, config: TrainConfig, recipe: Recipe, logger: Logger | None = None
 ) -> tuple[NCF, Curve]:
     """A network whose towers have learned a history, and the curve of their epochs."""
-    student = Learner(_start(history, config, recipe.start), config.optimizer)
+    student = Learner(_start(history, config, recipe.start), config)
     if recipe.epochs:
         batches = _batches(history, config)
         learner.fit(student, batches, config.trainer, recipe.epochs, logger=logger)
@@ -52,7 +52,7 @@ def search(
         for start, network in networks.items()
     }
     best = max(starts, key=lambda start: figures[start][f"ndcg@{k}"])
-    student = Learner(networks[best].train(), config.optimizer, task, k)
+    student = Learner(networks[best].train(), config, task, k)
     learner.fit(
         student,
         _batches(past, config),
@@ -109,6 +109,6 @@ def _batches(history: History, config: TrainConfig) -> Batches:
         pairs(history, config),
         len(history.items),
         batch_size=config.optimizer.batch_size,
-        n_negatives=config.sampler.negatives,
+        sampler=config.sampler,
         seed=config.seed,
     )

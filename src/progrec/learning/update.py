@@ -161,12 +161,12 @@ def _fine_tune(
     pairs = dataset.pairs(interactions, users, items, weights, half_life)
     if len(pairs) == 0:
         return None
-    student = Learner(network, config.optimizer)
+    student = Learner(network, config)
     batches = Batches(
         pairs,
         len(items),
         batch_size=config.optimizer.batch_size,
-        n_negatives=config.sampler.negatives,
+        sampler=config.sampler,
         seed=config.seed,
     )
     learner.fit(student, batches, config.trainer, config.update.epochs, quiet=True)
