@@ -243,18 +243,27 @@ def bundle_with_side(bundle: Bundle) -> Bundle:
     return replace(bundle, network=network.eval())
 
 
+BOUGHT = [
+    ("2020-01-05", "ann", "p00", "purchase"),
+    ("2020-01-06", "ann", "p01", "purchase"),
+    ("2020-01-07", "bob", "p00", "purchase"),
+]
+
+
 @pytest.fixture
 def bundle() -> Bundle:
     """Three users and four items that no training has touched, not saved yet."""
     torch.manual_seed(7)
     network = NCF(3, 4, ModelConfig(towers=("gmf", "mlp"), factors=4, layers=(4, 3)))
+    users = Vocabulary(np.array(["ann", "bob", "cem"], dtype=object))
+    items = Vocabulary(np.array(["p00", "p01", "p02", "p03"], dtype=object))
+    day = date(2020, 1, 31)
     return Bundle(
         network.eval(),
-        Vocabulary(np.array(["ann", "bob", "cem"], dtype=object)),
+        users,
         pd.DataFrame(
             {
-                "item_id": ["p00", "p01", "p02", "p03"],
-                "purchases": np.array([2, 1, 0, 0], np.int64),
+                "item_id": items.ids,
                 "category": ["kind 0", "kind 1", "kind 0", None],
                 "brand": pd.Series([None] * 4, dtype=object),
             }
@@ -270,8 +279,9 @@ def bundle() -> Bundle:
             data_digest="0" * 32 + ".dir",
             config_digest="1" * 64,
             parent_digest=None,
-            watermark=date(2020, 1, 31),
+            watermark=day,
         ),
+        Evidence.of(interactions_of(BOUGHT), users, items, day),
     )
 
 
@@ -286,9 +296,7 @@ def bundle_with_fusion(bundle: Bundle) -> Bundle:
         torch.nn.init.normal_(parameter)
     network.fusion.calibration.copy_(torch.tensor([0.5, -1.0]))
     events = [
-        ("2020-01-05", "ann", "p00", "purchase"),
-        ("2020-01-06", "ann", "p01", "purchase"),
-        ("2020-01-07", "bob", "p00", "purchase"),
+        *BOUGHT,
         ("2020-01-20", "bob", "p02", "cart"),
         ("2020-01-30", "bob", "p02", "remove_from_cart"),
         ("2020-01-31", "ann", "p03", "view"),

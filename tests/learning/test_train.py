@@ -340,10 +340,11 @@ def test_the_bundle_knows_every_user_and_item_and_what_was_bought(
 
     assert list(bundle.users.ids) == ["ann", "bob", "cem"]
     assert bundle.items.to_numpy().tolist() == [
-        ["p00", 0, "kind 0", None],
-        ["p01", 3, "kind 1", None],
-        ["p02", 0, "kind 0", None],
+        ["p00", "kind 0", None],
+        ["p01", "kind 1", None],
+        ["p02", "kind 0", None],
     ]
+    assert bundle.popularity.tolist() == [0, 3, 0]
     assert bundle.purchases.to_numpy().tolist() == [
         [0, 1, date(2020, 1, 3)],
         [1, 1, date(2020, 1, 2)],

@@ -43,7 +43,7 @@ DEMAND = "demand.parquet"
 NEIGHBOURS = "neighbours.parquet"
 COLUMNS = {
     USERS: ["user_id"],
-    ITEMS: ["item_id", "purchases", "category", "brand"],
+    ITEMS: ["item_id", "category", "brand"],
     PURCHASES: ["user", "item", "date"],
     HISTORY: touches.COLUMNS,
     DEMAND: ["purchases", *evidence.DEMAND],
@@ -90,12 +90,12 @@ class Bundle:
     Attributes:
         network: in evaluation mode.
         users: the known users.
-        items: one row an item, in the network's order: item_id, purchases (how many), category and
-            brand (None where unknown).
+        items: one row an item, in the network's order: item_id, category and brand (None where
+            unknown).
         purchases: one row a (user, item) bought: their rows `user` and `item`, and the first
             `date`.
         provenance: where it comes from.
-        evidence: what its users have done, if the network has a fusion.
+        evidence: what its users have done; a network with a fusion looks at it.
         recipe: how its towers were trained.
         digest: hash of its files; empty until it is saved.
     """
@@ -105,7 +105,7 @@ class Bundle:
     items: pd.DataFrame
     purchases: pd.DataFrame
     provenance: Provenance
-    evidence: Evidence | None = None
+    evidence: Evidence
     recipe: Recipe = FROM_NOISE
     digest: str = ""
 
@@ -135,8 +135,8 @@ class Bundle:
 
     @cached_property
     def popularity(self) -> npt.NDArray[np.float64]:
-        """(n_items,) purchases."""
-        return self.items["purchases"].to_numpy(np.float64)
+        """(n_items,) purchases; a user counts once a day."""
+        return self.evidence.demand[:, 0].astype(np.float64)
 
     @cached_property
     def category(self) -> npt.NDArray[np.object_]:
@@ -180,7 +180,8 @@ class Bundle:
             embedding = self._strangers.embeddings(since.likes_of(ALONE, len(self.items)))
         else:
             embedding = self.network.users(torch.tensor([row]))
-        known = None if self.evidence is None else self.evidence.alone(row, since).inputs(ALONE)
+        alone = self.evidence.alone(row, since)
+        known = alone.inputs(ALONE) if self.network.fusion else None
         return np.asarray(self.network.probabilities_for(embedding, known)[0].numpy())
 
     @cached_property
@@ -189,7 +190,7 @@ class Bundle:
 
     def probabilities(self, users: Rows) -> npt.NDArray[np.float32]:
         """(b,) user rows -> (b, n_items) purchase probabilities."""
-        known = self.evidence.inputs(users) if self.evidence is not None else None
+        known = self.evidence.inputs(users) if self.network.fusion else None
         return probabilities(self.network, users, known)
 
     def save(self, path: Path) -> Bundle:
@@ -204,8 +205,7 @@ class Bundle:
             _write(pd.DataFrame({"user_id": self.users.ids}), new / USERS)
             _write(self.items, new / ITEMS)
             _write(self.purchases, new / PURCHASES)
-            if self.evidence is not None:
-                _save(self.evidence, new)
+            _save(self.evidence, new)
         return replace(self, digest=content.digest(path))
 
     @classmethod
@@ -224,7 +224,7 @@ class Bundle:
             codes = side.codes(items, config.features.attributes)
             network = NCF(len(users), len(items), config, codes)
             network.load_state_dict(_part(path / WEIGHTS, load_file))
-            known = _load(path, network, provenance.watermark) if config.fusion else None
+            known = _load(path, network, provenance.watermark)
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{path} is not a usable bundle: {error}") from error
         ids = Vocabulary(users["user_id"].to_numpy(object))

@@ -10,8 +10,6 @@ from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
@@ -80,7 +78,7 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> Traine
     run.log_metrics({"epochs": recipe.epochs})
     metric = f"ndcg@{k}"
     figure = max((row[metric] for row in curve), default=None)
-    known = None
+    known = history.evidence(split.cutoff - DAY)
     if network.fusion is not None:
         ends = [split.cutoff - window * back for back in range(config.fusion.moments, -1, -1)]
         moments = [
@@ -89,7 +87,6 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> Traine
             if len(towers.pairs(history.before(start), config))
         ]
         network.fusion, chosen, figure = _fuse(network.fusion, moments, config, k, run)
-        known = history.evidence(split.cutoff - DAY)
         known = known.with_neighbours(config.fusion.neighbours, chosen)
     if figure is not None:
         run.log_metrics({f"validation/{metric}": figure})
@@ -146,21 +143,14 @@ def _bundle(
     history: History,
     config: TrainConfig,
     split: SplitSettings,
-    known: Evidence | None,
+    known: Evidence,
     recipe: Recipe,
 ) -> Bundle:
     features = history.item_features
     return Bundle(
         network,
         history.users,
-        pd.DataFrame(
-            {
-                "item_id": features["item_id"],
-                "purchases": features["total_sales"].astype(np.int64),
-                "category": features["category"],
-                "brand": features["brand"],
-            }
-        ),
+        features[["item_id", "category", "brand"]],
         dataset.purchases(history.interactions, history.users, history.items),
         Provenance(
             data_digest=content.digest(config.data / dataset.EVENTS),

@@ -117,25 +117,20 @@ def learn(bundle: Bundle, day: Day, config: UpdateConfig) -> tuple[Bundle, float
     _tell(network, day, users, vocabulary)
     bought = dataset.purchases(day.interactions, users, vocabulary)
     purchases = pd.concat([bundle.purchases, bought]).drop_duplicates(["user", "item"])
-    known = bundle.evidence
-    if known is not None:
-        known = known.after(day.interactions, users, vocabulary, day.last)
+    known = bundle.evidence.after(day.interactions, users, vocabulary, day.last)
     return replace(
         bundle, network=network, users=users, items=items, purchases=purchases, evidence=known
     ), loss
 
 
 def _grown_items(bundle: Bundle, day: Day) -> pd.DataFrame:
-    """The item table with the day's new items after the old, and the day's purchases counted in."""
+    """The item table with the day's new items after the old."""
     vocabulary = bundle.vocabulary.grown(day.interactions["item_id"])
-    new = pd.DataFrame({"item_id": vocabulary.ids[len(bundle.vocabulary) :], "purchases": 0})
+    new = pd.DataFrame({"item_id": vocabulary.ids[len(bundle.vocabulary) :]})
     attributes = day.item_features[["item_id", "category", "brand"]]
-    grown = pd.concat(
+    return pd.concat(
         [bundle.items, new.merge(attributes, on="item_id", how="left")], ignore_index=True
     )
-    sales = day.interactions.groupby("item_id")["num_purchases"].sum()
-    grown["purchases"] += grown["item_id"].map(sales).fillna(0).astype("int64")
-    return grown
 
 
 def _tell(network: NCF, day: Day, users: Vocabulary, items: Vocabulary) -> None:
