@@ -443,7 +443,7 @@ def test_a_stranger_is_embedded_by_what_they_like(bundle_with_fusion: Bundle) ->
 
     likes = csr_array(np.array([[0, 0, 1, 0]], np.float32))
     embedding = FoldIn.of_users(model.network, start).embeddings(likes)
-    alone = model.evidence.alone(None, Touches.by_shopper(done, model.vocabulary))
+    alone = model.evidence.alone(-1, Touches.by_shopper(done, model.vocabulary))
     expected = model.network.probabilities_for(embedding, alone.inputs(np.array([0])))
     np.testing.assert_allclose(found, expected[0].numpy(), rtol=1e-6)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,3 +55,21 @@ def test_rows_agree_with_a_plain_search(known: list[str], asked: list[str]) -> N
     assert list(vocabulary.rows(asked)) == [
         plain.index(key) if key in plain else -1 for key in asked
     ]
+
+
+def test_an_id_that_is_there_twice_is_an_error() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        Vocabulary(np.array(["a", "b", "a"], dtype=object))
+
+
+@given(st.lists(ids, max_size=4), ids)
+def test_growth_after_growth_is_one_growth_of_all(parts: list[list[str]], asked: list[str]) -> None:
+    stepwise = Vocabulary.of([])
+    order: list[str] = []
+    for part in parts:
+        stepwise = stepwise.grown(part)
+        order += sorted(set(part).difference(order))
+
+    assert list(stepwise.ids) == order
+    plain = [order.index(key) if key in order else -1 for key in asked]
+    assert list(stepwise.rows(asked)) == plain

@@ -130,10 +130,6 @@ class Bundle:
         return {item_id: row for row, item_id in enumerate(self.item_ids)}
 
     @cached_property
-    def _user_row(self) -> Mapping[str, int]:
-        return {user_id: row for row, user_id in enumerate(self.users.ids)}
-
-    @cached_property
     def popularity(self) -> npt.NDArray[np.float64]:
         """(n_items,) purchases; a user counts once a day."""
         return self.evidence.demand[:, 0].astype(np.float64)
@@ -152,12 +148,11 @@ class Bundle:
 
     def knows(self, user_id: str) -> bool:
         """Whether the user has an embedding."""
-        return user_id in self._user_row
+        return bool(self.users.rows([user_id])[0] >= 0)
 
     def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """(b,) known user ids -> (b, n_items) purchase probabilities."""
-        rows = np.array([self._user_row[user_id] for user_id in user_ids], np.int64)
-        return self.probabilities(rows)
+        return self.probabilities(self.users.rows(user_ids))
 
     def scores_after(self, user_id: str, done: Sequence[Done]) -> npt.NDArray[np.float32] | None:
         """Purchase probabilities of a shopper who has done something that the bundle has not seen.
@@ -173,10 +168,10 @@ class Bundle:
             (n_items,); None for a stranger who has done nothing with a known product.
         """
         since = Touches.by_shopper(done, self.vocabulary)
-        row = self._user_row.get(user_id)
-        if row is None and len(since.first) == 0:
+        (row,) = self.users.rows([user_id])
+        if row < 0 and len(since.first) == 0:
             return None
-        if row is None:
+        if row < 0:
             embedding = self._strangers.embeddings(since.likes_of(ALONE, len(self.items)))
         else:
             embedding = self.network.users(torch.tensor([row]))

@@ -104,15 +104,14 @@ class Evidence:
         done = self.touches.after(Touches.read(interactions, users, items))
         return Evidence(done, demand, grown, len(users), day)
 
-    def alone(self, user: int | None, since: Touches) -> Evidence:
+    def alone(self, user: int, since: Touches) -> Evidence:
         """What is known of one shopper, as row 0, who has done something since.
 
         Args:
-            user: the shopper's row; None for a stranger.
+            user: the shopper's row; -1 for a stranger.
             since: what row 0 has done since.
         """
-        known = np.array([] if user is None else [user], np.int64)
-        before = Touches.of(self.touches.those_of(known).assign(user=0)[COLUMNS])
+        before = Touches.of(self.touches.those_of(np.array([user])).assign(user=0)[COLUMNS])
         return replace(self, touches=before.after(since), n_users=1)
 
     @property

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 Rows = npt.NDArray[np.int64]
+Ids = npt.NDArray[np.object_]
 
 
-@dataclass(frozen=True, eq=False)
 class Vocabulary:
     """The ids that a model knows; an id's row is its place.
 
-    Attributes:
-        ids: (n,) distinct strings.
+    One that has grown looks its first ids up where the one before it does, so that growing costs
+    what the new ids cost.
     """
 
-    ids: npt.NDArray[np.object_]
+    def __init__(self, ids: Ids, base: Vocabulary | None = None) -> None:
+        """Takes (n,) distinct strings, and the vocabulary that they have grown from, if they have.
+
+        Raises:
+            ValueError: an id is there twice.
+        """
+        self.ids = ids
+        first = _index(ids) if base is None else base._indexes[0]
+        self._indexes: tuple[pd.Index[str], ...] = (first, _index(ids[len(first) :]))
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> Vocabulary:
@@ -31,15 +37,28 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @cached_property
-    def _index(self) -> pd.Index[str]:
-        return pd.Index(self.ids)
-
     def rows(self, ids: Iterable[str]) -> Rows:
         """The row of each id; -1 for one that is not known."""
-        return np.asarray(self._index.get_indexer(pd.Index(list(ids), dtype=object)), np.int64)
+        wanted = pd.Index(list(ids), dtype=object)
+        rows, first = np.full(len(wanted), -1), 0
+        for index in self._indexes:
+            places = index.get_indexer(wanted)
+            np.copyto(rows, places + first, where=places >= 0)
+            first += len(index)
+        return rows
 
     def grown(self, ids: Iterable[str]) -> Vocabulary:
         """This vocabulary with the new ids after its own, in order of their text."""
-        new = sorted(set(ids).difference(self.ids))
-        return Vocabulary(np.concatenate([self.ids, np.array(new, dtype=object)]))
+        several = list(set(ids))
+        new = sorted(name for name, row in zip(several, self.rows(several), strict=True) if row < 0)
+        if not new:
+            return self
+        return Vocabulary(np.concatenate([self.ids, np.array(new, dtype=object)]), self)
+
+
+def _index(ids: Ids) -> pd.Index[str]:
+    """Where each id stands, ready to be asked."""
+    index = pd.Index(ids, dtype=object)
+    if not index.is_unique:
+        raise ValueError("an id is there twice")
+    return index
