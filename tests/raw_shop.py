@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,11 @@ class Shop:
             (Path(row["file"]).relative_to(self.data).as_posix(), *list(row.values())[1:])
             for row in table.to_pylist()
         ]
+
+    def late(self, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        table = pq.read_table(self.out / "late.parquet")
+        assert table.column_names == ["event_id", "event_time", "received_at", *COLUMNS[2:]]
+        return list(zip(*table.select(columns).to_pydict().values(), strict=True))
 
     def catalogue(self) -> list[dict[str, str | None]]:
         return pq.read_table(self.out / "catalogue.parquet").to_pylist()

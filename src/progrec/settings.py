@@ -40,6 +40,7 @@ class IngestSettings(Group):
     max_bad_fraction: Fraction
     earliest: date
     latest: date
+    late: Literal["next_day", "set_aside"]
 
 
 class EnrichSettings(Group):

@@ -281,7 +281,7 @@ def test_the_command_reads_params_and_tells_the_counts(
     ingestion.main(data=Path("data"), out=Path("out"), report=Path("report.json"))
 
     assert capsys.readouterr().out == (
-        "ingest: 2 rows read = 1 kept + 1 duplicates + 0 quarantined\n"
+        "ingest: 2 rows read = 1 kept + 1 duplicates + 0 quarantined + 0 set aside\n"
     )
     assert Path("out/history/date=2020-01-01/events.parquet").exists()
 

@@ -166,11 +166,12 @@ def test_the_report_tells_where_every_row_went(shop: Shop) -> None:
     shop.log(VIEW, VIEW, "u2,p1,2020-01-31 12:00:00,view", "u1,p2,2020-02-03,view", "u,p,x,view")
     shop.write("product_id,brand\np1,b\np1,c\n,d\ne\n", "products/all.csv")
 
-    assert astuple(shop.ingest()) == (5, 3, 1, 1)
+    assert astuple(shop.ingest()) == (5, 3, 1, 1, 0)
     assert shop.report() == {
         "files": 2,
-        "rows": {"read": 5, "kept": 3, "duplicates": 1, "quarantined": 1},
+        "rows": {"read": 5, "kept": 3, "duplicates": 1, "quarantined": 1, "set_aside": 0},
         "quarantine": {"event_time is not an ISO time": 1},
+        "late": 0,
         "ignored_columns": {},
         "history": {
             "events": 2,
@@ -241,7 +242,7 @@ def test_two_runs_write_the_same_bytes(shop: Shop) -> None:
     shop.ingest()
 
     assert shop.bytes() == before
-    assert len(before) == 5
+    assert len(before) == 6
 
 
 def busy_day(day: str, users: int = 50) -> list[str]:

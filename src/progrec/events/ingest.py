@@ -1,4 +1,4 @@
-"""The ingest stage: raw files -> history, deltas and quarantine."""
+"""The ingest stage: raw files -> history, deltas, late events and quarantine."""
 
 from __future__ import annotations
 
@@ -16,26 +16,33 @@ import typer
 from progrec import atomic, progress, settings, warehouse
 from progrec.errors import InputError, reported
 from progrec.events import raw, source, validation
-from progrec.events.schema import BATCH, CATALOGUE, COLUMNS, REQUIRED, STREAM
+from progrec.events.schema import BATCH, CATALOGUE, COLUMNS, RECEIVED_AT, REQUIRED, STREAM
 from progrec.events.source import Source
+from progrec.events.validation import LATE
 from progrec.settings import IngestSettings
 from progrec.warehouse import quoted
 
 EXAMPLES, EXAMPLE_LENGTH = 5, 200
 
-_TYPES = {"event_time": "timestamp", "price": "double"}  # of the columns that are no text
+_TYPES = {  # of the columns that are no text
+    "event_time": "timestamp",
+    "price": "double",
+    RECEIVED_AT: "timestamp",
+}
+_KNOWN = (*COLUMNS, RECEIVED_AT)  # of a log or a batch
 
 _USABLE = "problem is null and product_id is not null"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Where the rows went: `read` is the sum of the other three."""
+    """Where the rows went: `read` is the sum of the others."""
 
     read: int
     kept: int
     duplicates: int
     quarantined: int
+    set_aside: int = 0
 
 
 def ingest(data: Path, out: Path, report: Path, config: IngestSettings, cutoff: date) -> Counts:
@@ -44,9 +51,10 @@ def ingest(data: Path, out: Path, report: Path, config: IngestSettings, cutoff: 
     Args:
         data: the raw folder: `events/`, and where there are any `purchases/` and `products/`.
         out: gets `history/` and `delta/` (a folder `date=YYYY-MM-DD` a UTC day; rows in order of
-            time, and within one time of arrival), `quarantine.parquet` and `catalogue.parquet`.
+            time, and within one time of arrival), `late.parquet`, `quarantine.parquet` and
+            `catalogue.parquet`.
         report: gets the counts, as JSON.
-        config: what a valid row is.
+        config: what a valid row is, and where late ones go.
         cutoff: the first day that is not history.
 
     Raises:
@@ -58,16 +66,18 @@ def ingest(data: Path, out: Path, report: Path, config: IngestSettings, cutoff: 
         warehouse.connect() as connection,
         atomic.replacing(out / "history") as history,
         atomic.replacing(out / "delta") as delta,
+        atomic.replacing(out / "late.parquet") as late,
         atomic.replacing(out / "quarantine.parquet") as quarantine,
         atomic.replacing(out / "catalogue.parquet") as catalogue,
     ):
         _stage(connection, sources, config)
-        _part(connection)
+        _part(connection, sources)
         _refuse_no_rows(connection)
         _stage_catalogue(connection, products)
         _refuse_too_many_bad(connection, config)
         _refuse_no_history(connection, cutoff)
         days = _write_events(connection, history, delta, cutoff, config)
+        _write_late(connection, late)
         _write_quarantine(connection, quarantine)
         n_products = _write_catalogue(connection, catalogue)
         content = _report(connection, [*sources, *products], days, cutoff, n_products)
@@ -84,7 +94,7 @@ def _sources(data: Path, config: IngestSettings) -> list[tuple[str, Source]]:
         BATCH: tuple(column for column in REQUIRED if column != "event_type"),
     }
     found = [
-        (kind, source.understand(path, COLUMNS, required[kind], config.column_aliases))
+        (kind, source.understand(path, _KNOWN, required[kind], config.column_aliases))
         for kind, folder in ((STREAM, raw.EVENTS), (BATCH, raw.PURCHASES))
         for path in source.find(data / folder)
     ]
@@ -98,8 +108,8 @@ def _sources(data: Path, config: IngestSettings) -> list[tuple[str, Source]]:
 
 def _refuse_unknown_meanings(config: IngestSettings) -> None:
     for alias, name in config.column_aliases.items():
-        if name not in (*COLUMNS, *CATALOGUE):
-            near = difflib.get_close_matches(name, (*COLUMNS, *CATALOGUE), n=1, cutoff=0)[0]
+        if name not in (*_KNOWN, *CATALOGUE):
+            near = difflib.get_close_matches(name, (*_KNOWN, *CATALOGUE), n=1, cutoff=0)[0]
             raise InputError(
                 f"params.yaml: ingest.column_aliases.{alias}: {name} is no column of ours; "
                 f"did you mean {near}?"
@@ -125,7 +135,8 @@ def _stage(
     those from its `start` to its `stop`. What memory does not hold, DuckDB moves to its scratch
     folder.
     """
-    columns = ", ".join(f"{column} {_TYPES.get(column, 'varchar')}" for column in COLUMNS)
+    names = _KNOWN if _say_when_received(sources) else COLUMNS
+    columns = ", ".join(f"{column} {_TYPES.get(column, 'varchar')}" for column in names)
     connection.execute(
         f"create table staged ({columns}, day date, content varchar, field varchar, reason varchar)"
     )
@@ -146,22 +157,42 @@ def _stage(
         start = stop
 
 
-def _part(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes the view `events` of the good rows and the table `bad` of the others."""
+def _say_when_received(sources: Sequence[tuple[str, Source]]) -> bool:
+    return any(RECEIVED_AT in file.columns for _, file in sources)
+
+
+def _part(connection: duckdb.DuckDBPyConnection, sources: Sequence[tuple[str, Source]]) -> None:
+    """Makes the views `events` and `late` of good rows and the table `bad` of the others.
+
+    A late row whose day is none is set aside; the others are events, too, from when they came in.
+    """
+    late, received, time = "false", "cast(null as timestamp)", "event_time"
+    if _say_when_received(sources):
+        late, received = LATE, RECEIVED_AT
+        time = f"case when {LATE} then {RECEIVED_AT} else event_time end"
     ((streamed,),) = connection.execute(
         f"select coalesce(max(stop), 0) from files where kind = {quoted(STREAM)}"
     ).fetchall()
+    columns = (f"{time} as {name}" if name == "event_time" else name for name in COLUMNS)
     connection.execute(
         f"""
             create view events as
             select
-                {", ".join(COLUMNS)},
+                {", ".join(columns)},
                 case when rowid < {streamed} then {quoted(STREAM)} else {quoted(BATCH)} end
                     as source,
                 day,
                 rowid as arrival
             from staged
             where day is not null
+        """
+    )
+    connection.execute(
+        f"""
+            create view late as
+            select {", ".join(COLUMNS)}, {received} as {RECEIVED_AT}, day, rowid as arrival
+            from staged
+            where field is null and {late}
         """
     )
     connection.execute(
@@ -182,13 +213,13 @@ def _part(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _refuse_no_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    if _good_and_bad(connection) == (0, 0):
+    if not any(_tally(connection)):
         raise InputError("the raw files hold no event: there is no row under their headers")
 
 
 def _refuse_too_many_bad(connection: duckdb.DuckDBPyConnection, config: IngestSettings) -> None:
-    good, bad = _good_and_bad(connection)
-    read = good + bad
+    good, bad, set_aside = _tally(connection)
+    read = good + bad + set_aside
     if bad <= config.max_bad_fraction * read:
         return
     raise InputError(
@@ -258,14 +289,24 @@ def _write_events(
 
 
 def _count(connection: duckdb.DuckDBPyConnection, days: Mapping[date, int]) -> Counts:
-    good, bad = _good_and_bad(connection)
+    good, bad, set_aside = _tally(connection)
     kept = sum(days.values())
-    return Counts(good + bad, kept, good - kept, bad)
+    return Counts(good + bad + set_aside, kept, good - kept, bad, set_aside)
 
 
-def _good_and_bad(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+def _tally(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
+    """How many rows count for a day, are bad, and are set aside."""
     ((good, bad),) = connection.execute("select count(day), count(field) from staged").fetchall()
-    return good, bad
+    return good, bad, _count_rows(connection, "late where day is null")
+
+
+def _count_rows(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
+    return int(connection.execute(f"select count(*) from {rows}").fetchall()[0][0])
+
+
+def _write_late(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    names = ", ".join(dict.fromkeys(("event_id", "event_time", RECEIVED_AT, *COLUMNS)))
+    warehouse.write_parquet(connection, f"select {names} from late order by arrival", path)
 
 
 def _write_quarantine(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -337,6 +378,7 @@ def _report(
         "files": len(sources),
         "rows": asdict(_count(connection, days)),
         "quarantine": dict(reasons),
+        "late": _count_rows(connection, "late"),
         "ignored_columns": {
             str(file.path): list(file.ignored) for _, file in sources if file.ignored
         },
@@ -376,13 +418,14 @@ def main(
     out: Annotated[Path, typer.Option()],
     report: Annotated[Path, typer.Option()],
 ) -> None:
-    """Validates raw files and writes history, deltas and quarantine."""
+    """Validates raw files and writes history, deltas, late events and quarantine."""
     with reported():
         config = settings.load()
         counts = ingest(data, out, report, config.ingest, config.split.cutoff)
     typer.echo(
         f"ingest: {counts.read:,} rows read = {counts.kept:,} kept + "
-        f"{counts.duplicates:,} duplicates + {counts.quarantined:,} quarantined"
+        f"{counts.duplicates:,} duplicates + {counts.quarantined:,} quarantined + "
+        f"{counts.set_aside:,} set aside"
     )
 
 

@@ -25,6 +25,9 @@ COLUMNS = (
 )
 """Columns of the canonical event, in order. Ids are opaque strings."""
 
+RECEIVED_AT = "received_at"
+"""A column that raw files may have beside these: when the event came in. It tells what is late."""
+
 REES46 = (
     "event_time",
     "event_type",
