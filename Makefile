@@ -10,7 +10,7 @@ QUIET := BENTOML_DO_NOT_TRACK=True DVC_NO_ANALYTICS=true MLFLOW_DISABLE_TELEMETR
 $(foreach setting,$(QUIET),$(eval export $(setting)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui serve test test-long check format lock
+.PHONY: help install run update ui serve test test-long check format lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,12 @@ run: install ## Make the sample shop if data/ is absent, run the pipeline, show 
 	@progrec report
 	@echo "Next:  make ui     compare the runs in MLflow"
 	@echo "       make serve  serve recommendations on http://127.0.0.1:3000"
+
+update: install ## Take in what the service has accepted, learn it day by day, publish
+	@progrec events export
+	@dvc add data
+	@dvc repro
+	@progrec report
 
 ui: install ## Open MLflow's UI on the local store
 	mlflow ui --backend-store-uri sqlite:///mlflow.db

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,8 @@ imports = typer.Typer(help="Put a real shop's data where the pipeline reads it."
 app.add_typer(imports, name="import", no_args_is_help=True)
 features = typer.Typer(help="What the pipeline has made of the data.")
 app.add_typer(features, name="features", no_args_is_help=True)
+events = typer.Typer(help="What the service has accepted.")
+app.add_typer(events, name="events", no_args_is_help=True)
 benchmark = typer.Typer(help="Measure the model on data with published figures.")
 app.add_typer(benchmark, name="benchmark", no_args_is_help=True)
 
@@ -111,6 +114,30 @@ def export_features(
 
     for file, rows in export.export(tables, out, form).items():
         typer.echo(f"{out / file}: {rows:,} rows")
+
+
+@events.command("export")
+def export_events(
+    out: Out = Path("data"),
+    before: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The first day (UTC) to leave out, else today's."),
+    ] = None,
+) -> None:
+    """Add what the service has accepted to the raw data, as days that are over."""
+    from progrec import settings  # noqa: PLC0415
+    from progrec.serving import export  # noqa: PLC0415
+    from progrec.serving.store import Store  # noqa: PLC0415
+
+    config = settings.load()
+    day = (before or datetime.now(UTC)).date()
+    with closing(Store(config.serving.database, config.queue)) as store:
+        files = export.export(store, out, day)
+        waiting = store.waiting(day)
+    for file, rows in files.items():
+        typer.echo(f"{file}: {rows:,} events")
+    new = f"{sum(files.values()):,} events are" if files else "nothing is"
+    typer.echo(f"{new} new before {day} (UTC); {waiting:,} of later days wait")
 
 
 @benchmark.command("ncf")

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,11 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import bentoml
+import httpx
+import pandas as pd
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
 PROJECT = (".dvcignore", ".gitignore", "bentofile.yaml", "conf", "dvc.yaml", "params.yaml", "src")
+START_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,11 @@ class Project:
             file.write_bytes(content)
         self.run("dvc checkout --force --quiet")
 
+    def shopper(self) -> str:
+        """Somebody whom the model knows."""
+        users = pd.read_parquet(self.folder / "artifacts/updated/users.parquet")
+        return str(users["user_id"].iloc[0])
+
     def lock(self) -> dict[str, object]:
         """What DVC knows of the stages."""
         return yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
@@ -94,3 +104,25 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.run("git -c user.name=test -c user.email=test@localhost commit -qm shop")
     project.repro()
     return project
+
+
+@pytest.fixture(scope="module")
+def service(project: Project) -> Iterator[httpx.Client]:
+    """A client of a service that is ready, and serves the project's own model."""
+    project.repro()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        ["bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)],
+        cwd=project.folder,
+        env=project.environment,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        bentoml.SyncHTTPClient(url, server_ready_timeout=START_SECONDS).close()
+        with httpx.Client(base_url=url, timeout=30) as client:
+            yield client
+    finally:
+        server.terminate()
+        server.wait()

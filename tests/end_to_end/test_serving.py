@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import bentoml
 import httpx
-import pandas as pd
 import pytest
 
 if TYPE_CHECKING:
     from conftest import Project
-
-START_SECONDS = 120
-
-
-@pytest.fixture(scope="module")
-def service(project: Project) -> Iterator[httpx.Client]:
-    """A client of a service that is ready, and serves the project's own model."""
-    project.repro()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        ["bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)],
-        cwd=project.folder,
-        env=project.environment,
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        bentoml.SyncHTTPClient(url, server_ready_timeout=START_SECONDS).close()
-        with httpx.Client(base_url=url, timeout=30) as client:
-            yield client
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def shopper(project: Project) -> str:
-    """Somebody whom the model knows."""
-    users = pd.read_parquet(project.folder / "artifacts/updated/users.parquet")
-    return str(users["user_id"].iloc[0])
 
 
 def event(user_id: str, product_id: str, event_type: str) -> dict[str, str]:
@@ -58,7 +23,7 @@ def event(user_id: str, product_id: str, event_type: str) -> dict[str, str]:
 def test_a_known_shopper_is_answered_by_the_published_model(
     service: httpx.Client, project: Project
 ) -> None:
-    answer = service.post("/recommend", json={"user_id": shopper(project), "k": 5}).json()
+    answer = service.post("/recommend", json={"user_id": project.shopper(), "k": 5}).json()
 
     assert answer["strategy"] == "model"
     assert answer["model"]["digest"] == project.lock()["update"]["outs"][0]["md5"]

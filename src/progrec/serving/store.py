@@ -176,6 +176,43 @@ class Store:
             for product_id, event_type, times, last in rows
         ]
 
+    def event_ids(self, before: date) -> Iterator[list[tuple[int, str]]]:
+        """The kept events of the days (UTC) before one, batch by batch.
+
+        They are those of one moment, and nobody who writes meanwhile waits.
+
+        Yields:
+            Places in the file, by which `events` finds them, and ids.
+        """
+        with self._remedies():
+            cursor = self._connection.execute(
+                "SELECT rowid, event_id FROM events WHERE max(event_time, received_at) < ?",
+                (str(before),),
+            )
+            while batch := cursor.fetchmany(BATCH_ROWS):
+                yield batch
+
+    def events(self, places: Sequence[int]) -> list[tuple[str | float | None, ...]]:
+        """Kept events by their places: the columns of the table `events`, and the day (UTC).
+
+        An event's day is that on which it had both happened and come in.
+        """
+        with self._remedies():
+            return self._connection.execute(
+                "SELECT *, substr(max(event_time, received_at), 1, 10) FROM events"
+                " WHERE rowid IN (SELECT value FROM json_each(?))",
+                (json.dumps(places),),
+            ).fetchall()
+
+    def waiting(self, before: date) -> int:
+        """How many kept events `event_ids` leaves out."""
+        with self._remedies():
+            ((count,),) = self._connection.execute(
+                "SELECT count(*) FROM events WHERE max(event_time, received_at) >= ?",
+                (str(before),),
+            )
+        return int(count)
+
     def add_purchases(self, rows: Iterable[tuple[str, str, datetime]]) -> int:
         """Adds purchases (user, product, aware time), and takes the products from the queues.
 
