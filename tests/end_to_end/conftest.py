@@ -16,7 +16,6 @@ from pathlib import Path
 
 import bentoml
 import httpx
-import pandas as pd
 import pytest
 import yaml
 
@@ -73,11 +72,6 @@ class Project:
         for file, content in before.items():
             file.write_bytes(content)
         self.run("dvc checkout --force --quiet")
-
-    def shopper(self) -> str:
-        """Somebody whom the model knows."""
-        users = pd.read_parquet(self.folder / "artifacts/updated/users.parquet")
-        return str(users["user_id"].iloc[0])
 
     def lock(self) -> dict[str, object]:
         """What DVC knows of the stages."""
