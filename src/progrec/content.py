@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from operator import itemgetter
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -25,8 +25,12 @@ def digest(path: Path) -> str:
     if path.is_file():
         return _md5(path)
     files = (file for file in path.rglob("*") if file.is_file())
-    listing = [{"md5": _md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
-    listing.sort(key=itemgetter("relpath"))
+    return folder_digest({file.relative_to(path).as_posix(): _md5(file) for file in files})
+
+
+def folder_digest(files: Mapping[str, str]) -> str:
+    """The digest of a folder of which each file's path and MD5 are known."""
+    listing = [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())]
     text = json.dumps(listing, sort_keys=True)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
 

@@ -84,8 +84,8 @@ def test_a_day_leaves_the_rows_of_others_where_they_are() -> None:
     after = before.after(touches([(30, "bob", "a", "num_views"), (30, "dan", "a", "num_views")]))
 
     assert after.first is before.first
-    assert after.changed["user"].tolist() == [1, 1, 1, 3]
-    assert len(before.changed) == 0
+    assert after.changed.rows["user"].tolist() == [1, 1, 1, 3]
+    assert len(before.changed.rows) == 0
 
 
 ANY = st.lists(
@@ -111,3 +111,12 @@ def test_part_after_part_is_the_naive_whole(
     found = together.those_of(np.arange(len(USERS)))
     assert sorted(listed(found[COLUMNS])) == expected
     assert (found["place"] == found["user"]).all()
+    likes = together.likes_of(np.arange(len(USERS)), len(ITEMS)).toarray()
+    expected_likes = np.zeros((len(USERS), len(ITEMS)))
+    for _, user, item, column in (*first, *second, *third):
+        if column != "num_removes":
+            expected_likes[USERS.rows([user]), ITEMS.rows([item])] = 1
+    assert (likes == expected_likes).all()
+    several = np.array([2, 0, 2])
+    likers = together.likers_of(several, len(USERS)).toarray()
+    assert (likers == expected_likes.T[several]).all()

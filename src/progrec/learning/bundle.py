@@ -64,6 +64,28 @@ class BundleError(InputError):
     """A folder that is not a usable bundle."""
 
 
+class Link(Group):
+    """A day that a bundle has learned, and how good the bundle before it was on that day.
+
+    Attributes:
+        date: the day.
+        parent_digest: of the bundle before it.
+        delta_digest: hash of the day's tables.
+        config_digest: hash of the settings and the code that learned it.
+        users: how many users were measured.
+        figures: model -> metric -> mean over these users: see `prequential`.
+        losses: what learning it cost: see `daily.learn`.
+    """
+
+    date: date
+    parent_digest: str
+    delta_digest: str
+    config_digest: str
+    users: int
+    figures: dict[str, dict[str, float]]
+    losses: dict[str, float]
+
+
 class Provenance(Group):
     """Where a bundle comes from, as far as the same inputs give the same.
 
@@ -74,6 +96,7 @@ class Provenance(Group):
         data_digest: hash of the enriched events it was trained on (dvc.lock has the same).
         config_digest: hash of the resolved configuration.
         parent_digest: digest of the bundle that it was updated from; None for a cold model.
+        chain: the days that it has learned since its cold model, in order.
         watermark: the last day whose events it has learned.
     """
 
@@ -81,6 +104,7 @@ class Provenance(Group):
     config_digest: str
     parent_digest: str | None
     watermark: date
+    chain: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +193,7 @@ class Bundle:
         """
         since = Touches.by_shopper(done, self.vocabulary)
         (row,) = self.users.rows([user_id])
-        if row < 0 and len(since.first) == 0:
+        if row < 0 and len(since.first.rows) == 0:
             return None
         if row < 0:
             embedding = self._strangers.embeddings(since.likes_of(ALONE, len(self.items)))
@@ -217,15 +241,13 @@ class Bundle:
             users, items, purchases = (_read(path / name) for name in (USERS, ITEMS, PURCHASES))
             _check(users, items, purchases)
             codes = side.codes(items, config.features.attributes)
-            network = NCF(len(users), len(items), config, codes)
-            network.load_state_dict(_part(path / WEIGHTS, load_file))
+            state = _part(path / WEIGHTS, load_file)
+            network = NCF.of(state, len(users), len(items), config, codes)
             known = _load(path, network, provenance.watermark)
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{path} is not a usable bundle: {error}") from error
         ids = Vocabulary(users["user_id"].to_numpy(object))
-        return cls(
-            network.eval(), ids, items, purchases, provenance, known, recipe, content.digest(path)
-        )
+        return cls(network, ids, items, purchases, provenance, known, recipe, content.digest(path))
 
 
 def probabilities(

@@ -116,29 +116,37 @@ class NeighboursConfig(Group):
     kept: Count
 
 
-class FusionConfig(Group):
+class ChoicesConfig(Group):
+    """How the fusion learns from what users bought, out of all that they could have.
+
+    Attributes:
+        max_users: users a moment.
+        candidates: items a user: the targets, and others at random.
+        batch_size: users a step.
+        rate: Adam's learning rate.
+        weight_decay: Adam's.
+    """
+
+    max_users: Count
+    candidates: Count
+    batch_size: Count
+    rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class FusionConfig(ChoicesConfig):
     """How the fusion is trained: on moments of the past, and what was bought after each.
 
     Attributes:
         moments: how many, each a validation window before the next; the last decides for how long.
-        max_users: users a moment.
-        candidates: items a user: the targets, and others at random.
-        batch_size: users a step.
         max_epochs: the most passes.
         patience: passes without a better loss before the search ends.
-        rate: Adam's learning rate.
-        weight_decay: Adam's.
         neighbours: the items that speak for others.
     """
 
     moments: Count
-    max_users: Count
-    candidates: Count
-    batch_size: Count
     max_epochs: Count
     patience: Count
-    rate: Positive
-    weight_decay: Annotated[float, Field(ge=0)]
     neighbours: NeighboursConfig
 
 
@@ -247,17 +255,20 @@ class TrainConfig(LearningConfig):
     fusion: FusionConfig
 
 
-class FineTuneConfig(Group):
+class DayConfig(Group):
     """How a day is learned.
 
     Attributes:
-        epochs: passes over the day.
-        new_row_deviation: of the noise that sets new rows apart from the mean row; rows with side
-            inputs need none.
+        epochs: passes: of the fusion over what was bought, and of the towers over what was liked.
+        replay: likes of other days that the towers learn again, for each of the day.
+        pull: how much of its way from the cold model a weight that was moved goes back.
+        choices: how the fusion learns.
     """
 
     epochs: Count
-    new_row_deviation: Annotated[float, Field(ge=0)]
+    replay: Annotated[float, Field(ge=0)]
+    pull: Fraction
+    choices: ChoicesConfig
 
 
 class UpdateConfig(LearningConfig):
@@ -265,18 +276,20 @@ class UpdateConfig(LearningConfig):
 
     Attributes:
         data: folder of the deltas' feature tables.
-        parent: the bundle to start from.
-        out: where the updated bundle goes.
+        parent: the cold model, from which the chain starts.
+        out: where the chain's last bundle goes, and where an earlier part of it lies.
+        report: where each day's figures go.
     """
 
     data: Path
     parent: Path
     out: Path
-    update: FineTuneConfig
+    report: Path
+    update: DayConfig
 
 
 Stage = TypeVar("Stage", TrainConfig, UpdateConfig)
-OUTPUTS = ("out", "curve")
+OUTPUTS = ("out", "curve", "report")
 
 
 def train_config(composed: DictConfig) -> TrainConfig:

@@ -162,18 +162,26 @@ def pairs(
         event_weights: event type -> weight; types without one, or with 0, do not count.
         half_life_days: after how many days an event weighs half as much; None if it never does.
     """
-    weights = np.zeros(len(interactions), np.float32)
-    for event_type, weight in event_weights.items():
-        happened = interactions[COUNTS[event_type]].to_numpy() > 0
-        np.maximum(weights, happened * np.float32(weight), out=weights)
+    weights = heaviest(interactions, event_weights)
     kept, weights = interactions.loc[weights > 0], weights[weights > 0]
     if half_life_days is not None:
         weights = _faded(weights, kept["date"], half_life_days)
     keys = users.rows(kept["user_id"]) * len(items) + items.rows(kept["item_id"])
     distinct, inverse = np.unique(keys, return_inverse=True)
-    heaviest = np.zeros(len(distinct), np.float32)
-    np.maximum.at(heaviest, inverse, weights)
-    return Pairs(distinct // len(items), distinct % len(items), heaviest)
+    most = np.zeros(len(distinct), np.float32)
+    np.maximum.at(most, inverse, weights)
+    return Pairs(distinct // len(items), distinct % len(items), most)
+
+
+def heaviest(
+    counts: pd.DataFrame, event_weights: Mapping[EventWithWeight, float]
+) -> npt.NDArray[np.float32]:
+    """(n,) the weight of the heaviest event that each row counts; 0 if it counts none."""
+    weights = np.zeros(len(counts), np.float32)
+    for event_type, weight in event_weights.items():
+        happened = counts[COUNTS[event_type]].to_numpy() > 0
+        np.maximum(weights, happened * np.float32(weight), out=weights)
+    return weights
 
 
 def _faded(

@@ -70,18 +70,6 @@ class Side(nn.Module):
         standard = ((numbers - self.mean) / self.deviation).nan_to_num()
         self.inputs[rows] = torch.cat([standard, numbers.isnan()], dim=1)
 
-    @torch.no_grad()
-    def follow(self, old: Side) -> None:
-        """Becomes a side that had fewer rows and perhaps fewer codes.
-
-        New rows keep their numbers; a new code starts as code 0, the unknown word.
-        """
-        state = self.state_dict()
-        for name, value in old.state_dict().items():
-            state[name][: len(value)] = value
-        for table, before in zip(self.tables, old.tables, strict=True):
-            table[len(before) :] = before[0]
-
 
 class Embeddings(nn.Embedding):
     """A table of rows; what is known of a row is added to it."""
@@ -89,7 +77,8 @@ class Embeddings(nn.Embedding):
     def __init__(self, n_rows: int, width: int, n_numbers: int, codes: Tensor | None) -> None:
         """Takes how many numbers are known of each row, and (n_rows, a) codes, if there are any."""
         super().__init__(n_rows, width, sparse=True)
-        codes = torch.empty((n_rows, 0), dtype=torch.int64) if codes is None else codes
+        if codes is None:
+            codes = torch.empty((n_rows, 0), dtype=torch.int64, device="cpu")
         has_side = n_numbers + codes.shape[1] > 0
         self.side = Side(n_numbers, codes, width) if has_side else None
 
@@ -102,24 +91,15 @@ class Embeddings(nn.Embedding):
         """(...) rows -> (..., width)."""
         return self._with_side(super().forward(rows), rows)
 
+    @torch.no_grad()
+    def put(self, rows: Tensor, embeddings: Tensor) -> None:
+        """Gives (b,) rows such weights that with what is known of them they are (b, width)."""
+        known = 0 if self.side is None else self.side(rows)
+        self.weight[rows] = embeddings - known
+
     def block(self, rows: slice) -> Tensor:
         """A slice of n rows -> (n, width); not for training, where its gradients were dense."""
         return self._with_side(self.weight[rows], rows)
 
     def _with_side(self, embedding: Tensor, rows: Tensor | slice) -> Tensor:
         return embedding if self.side is None else embedding + self.side(rows)
-
-    @torch.no_grad()
-    def follow(self, old: Embeddings, deviation: float) -> None:
-        """Becomes a table that had fewer rows.
-
-        A new row is the mean of the old ones, and some noise to set it apart. Where more is known
-        of it than that it is new, it adds nothing to that.
-        """
-        n_new = len(self.weight) - len(old.weight)
-        if self.side is None or old.side is None:
-            new = old.weight.mean(dim=0) + torch.randn(n_new, self.embedding_dim) * deviation
-        else:
-            new = torch.zeros(n_new, self.embedding_dim)
-            self.side.follow(old.side)
-        self.weight.copy_(torch.cat([old.weight, new]))

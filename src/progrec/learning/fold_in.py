@@ -12,6 +12,8 @@ from progrec.learning import ials
 from progrec.learning.config import IALSConfig
 from progrec.learning.embeddings import Embeddings
 from progrec.learning.ncf import NCF
+from progrec.learning.touches import Touches
+from progrec.learning.vocabulary import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,33 @@ class FoldIn:
         everyone = slice(None)
         return cls(
             own.block(everyone).mean(dim=0),
-            others.block(everyone)[:, :factors].contiguous(),
+            others.block(everyone)[:, :factors],
             start if factors else None,
         )
+
+
+@torch.no_grad()
+def solve(
+    network: NCF, touches: Touches, users: Rows, items: Rows, start: IALSConfig | None
+) -> None:
+    """Puts the GMF tower's part of some rows where least squares of all that was done has it.
+
+    The items first, then the users: half steps of the alternation, for these rows only. If the
+    tower started from noise, nothing is done.
+    """
+    if start is None or not network.gmf_width:
+        return
+    liked_by = touches.likers_of(items, network.users.num_embeddings)
+    solved = FoldIn.of_items(network, start).embeddings(liked_by)
+    _put(network.items, items, solved[:, : network.gmf_width])
+    likes = touches.likes_of(users, network.n_items)
+    solved = FoldIn.of_users(network, start).embeddings(likes)
+    _put(network.users, users, solved[:, : network.gmf_width])
+
+
+def _put(table: Embeddings, rows: Rows, part: Tensor) -> None:
+    """Replaces the first columns of some rows' embeddings."""
+    places = torch.from_numpy(rows)
+    embeddings = table(places)
+    embeddings[:, : part.shape[1]] = part
+    table.put(places, embeddings)

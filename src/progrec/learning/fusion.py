@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from torch.nn import functional
 
 from progrec import progress
 from progrec.learning import calibration, evaluation
-from progrec.learning.config import FusionConfig
+from progrec.learning.config import ChoicesConfig, FusionConfig
 from progrec.learning.evaluation import Task
 from progrec.learning.evidence import Evidence
 from progrec.learning.ncf import NCF, Fusion
@@ -93,17 +94,28 @@ class Examples:
         return len(self.inputs)
 
     @classmethod
-    def of(cls, moment: Moment, config: FusionConfig, generator: np.random.Generator) -> Examples:
+    def of(
+        cls,
+        inputs: Callable[[Rows], Tensor],
+        task: Task,
+        config: ChoicesConfig,
+        generator: np.random.Generator,
+    ) -> Examples:
         """At most `config.max_users` users; of each all targets, and other items at random.
 
         There are `config.candidates` items a user, or more if a user has more targets.
+
+        Args:
+            inputs: (b,) user rows -> (b, n_items, f).
+            task: the users, of whom there is at least one, and what each bought.
+            config: how many.
+            generator: draws.
         """
-        task = moment.task
         n = min(len(task), config.max_users)
         chosen = np.sort(generator.choice(len(task), n, replace=False))
         n_candidates = max(config.candidates, int(np.diff(task.targets.indptr)[chosen].max()))
         blocks = [chosen[start : start + USERS_AT_ONCE] for start in range(0, n, USERS_AT_ONCE)]
-        parts = [cls._of(moment, rows, n_candidates, generator) for rows in blocks]
+        parts = [cls._of(inputs, task, rows, n_candidates, generator) for rows in blocks]
         return cls(
             torch.cat([part.inputs for part in parts]),
             torch.cat([part.shares for part in parts]),
@@ -112,11 +124,16 @@ class Examples:
 
     @classmethod
     def _of(
-        cls, moment: Moment, rows: Rows, n_candidates: int, generator: np.random.Generator
+        cls,
+        inputs: Callable[[Rows], Tensor],
+        task: Task,
+        rows: Rows,
+        n_candidates: int,
+        generator: np.random.Generator,
     ) -> Examples:
-        targets = torch.from_numpy(moment.task.targets[rows].toarray()) > 0
-        bought = torch.from_numpy(moment.task.bought[rows].toarray()) > 0
-        found = moment.inputs(moment.task.users[rows])
+        targets = torch.from_numpy(task.targets[rows].toarray()) > 0
+        bought = torch.from_numpy(task.bought[rows].toarray()) > 0
+        found = inputs(task.users[rows])
         order = torch.from_numpy(generator.random(targets.shape)) - targets.double()
         items = order.argsort(dim=1)[:, :n_candidates]
         wanted = targets.gather(1, items).float()
@@ -147,7 +164,7 @@ def fit(
         the last moment's NDCG@k of a fusion that had learned only those before.
     """
     generator = np.random.default_rng(seed)
-    examples = [Examples.of(moment, config, generator) for moment in moments]
+    examples = [Examples.of(each.inputs, each.task, config, generator) for each in moments]
     curve: Curve = []
     passes, odds, figure = config.max_epochs, start.calibration, None
     if len(moments) > 1:
@@ -157,10 +174,27 @@ def fit(
         figure = evaluation.evaluate(scorer, moments[-1].task, k)[f"ndcg@{k}"]
         odds = torch.tensor(_calibration(student, moments[-1], config.max_users, generator))
     final = _scaled(start, examples)
-    for _ in _passes(final, examples, config, passes, seed):
-        pass
+    deque(_passes(final, examples, config, _shown(passes), seed), maxlen=0)
     final.calibration.copy_(odds)
     return final.eval(), curve, figure
+
+
+def refine(
+    fusion: Fusion, examples: Examples, config: ChoicesConfig, epochs: int, seed: int
+) -> tuple[Fusion, float]:
+    """A fusion that has also learned some examples, in a few passes; its inputs' scale stays.
+
+    Returns:
+        The fusion, and what its loss on the examples was before.
+    """
+    student = deepcopy(fusion)
+    loss = _loss_of(student, examples)
+    deque(_passes(student, [examples], config, range(epochs), seed), maxlen=0)
+    return student.eval(), loss
+
+
+def _shown(epochs: int) -> Iterable[int]:
+    return progress.steps(range(1, epochs + 1), "training the fusion")
 
 
 def _search(
@@ -170,7 +204,7 @@ def _search(
     student = _scaled(start, examples[:-1])
     best = student
     curve: Curve = []
-    for epoch in _passes(student, examples[:-1], config, config.max_epochs, seed):
+    for epoch in _passes(student, examples[:-1], config, _shown(config.max_epochs), seed):
         curve.append({"epoch": epoch, "loss": _loss_of(student, examples[-1])})
         lowest = _lowest(curve)
         if lowest == epoch:
@@ -197,14 +231,18 @@ def _scaled(start: Fusion, examples: Sequence[Examples]) -> Fusion:
 
 
 def _passes(
-    fusion: Fusion, examples: Sequence[Examples], config: FusionConfig, n: int, seed: int
+    fusion: Fusion,
+    examples: Sequence[Examples],
+    config: ChoicesConfig,
+    epochs: Iterable[int],
+    seed: int,
 ) -> Iterator[int]:
     """Trains; yields the number of each pass when it is done."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(
         fusion.parameters(), lr=config.rate, weight_decay=config.weight_decay
     )
-    for epoch in progress.steps(range(1, n + 1), "training the fusion"):
+    for epoch in epochs:
         for part, rows in _batches(examples, config.batch_size, generator):
             optimizer.zero_grad()
             _loss(fusion, part, rows).backward()  # type: ignore[no-untyped-call]

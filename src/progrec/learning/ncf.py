@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
@@ -12,6 +13,7 @@ from progrec.learning.embeddings import INITIAL_DEVIATION, Embeddings
 from progrec.learning.evidence import INPUTS
 
 LIKE_SLOPE = 8.0  # log odds of 4 against -4 for a product of 1 and one of 0
+BY_USER = {"users.weight", "users.side.inputs"}  # a row a user
 PAIRS_AT_ONCE = 2**18  # bounds the memory that scoring the catalogue takes
 
 
@@ -127,24 +129,62 @@ class NCF(nn.Module):
             return torch.sigmoid(logits)
         return self.fusion.probabilities(torch.cat([logits[..., None], evidence], dim=2))
 
-    def grown(
-        self, n_users: int, n_items: int, deviation: float, codes: Tensor | None = None
-    ) -> NCF:
+    def grown(self, n_users: int, n_items: int, codes: Tensor | None = None) -> NCF:
         """This network with rows for more users and items after its own.
+
+        What is new is 0, but for new codes of attributes, which start as code 0, the unknown word.
 
         Args:
             n_users: number of users then, at least as many as now.
             n_items: number of items then, at least as many as now.
-            deviation: standard deviation of the noise that sets new rows apart.
             codes: (n_items, a) codes of the items' attributes, if the configuration has any.
         """
-        grown = NCF(n_users, n_items, self.config, codes)
-        for name, part in self.named_children():
-            if part is not self.users and part is not self.items:
-                grown.get_submodule(name).load_state_dict(part.state_dict())
-        grown.users.follow(self.users, deviation)
-        grown.items.follow(self.items, deviation)
-        return grown
+        with torch.device("meta"):
+            shape = NCF(n_users, n_items, self.config, codes).state_dict()
+        state = {
+            name: _extended(value, len(shape[name]), ".words." in name)
+            for name, value in self.state_dict().items()
+        }
+        return NCF.of(state, n_users, n_items, self.config, codes)
+
+    def part(self, users: Tensor) -> NCF:
+        """This network with some users only, (b,) rows of them; it shares no weight."""
+        state = {
+            name: value[users] if name in BY_USER else value.clone()
+            for name, value in self.state_dict().items()
+        }
+        codes = None if self.items.side is None else self.items.side.codes
+        return NCF.of(state, len(users), self.n_items, self.config, codes)
+
+    @torch.no_grad()
+    def take(self, part: NCF, users: Tensor) -> None:
+        """Takes the weights that its part with these users has come to."""
+        learned = part.state_dict()
+        for name, value in self.state_dict().items():
+            if name in BY_USER:
+                value[users] = learned[name]
+            else:
+                value.copy_(learned[name])
+
+    @classmethod
+    def of(
+        cls,
+        state: Mapping[str, Tensor],
+        n_users: int,
+        n_items: int,
+        config: ModelConfig,
+        codes: Tensor | None = None,
+    ) -> NCF:
+        """The network of these weights and buffers, in evaluation mode.
+
+        Raises:
+            RuntimeError: they are not those of such a network.
+        """
+        # On no device: drawing weights that are replaced at once takes seconds at full size.
+        with torch.device("meta"):
+            network = cls(n_users, n_items, config, codes)
+        network.load_state_dict(state, assign=True)
+        return network.eval()
 
     def _towers(self, user: Tensor, item: Tensor) -> Tensor:
         """Logits of embeddings (..., width) that broadcast."""
@@ -158,6 +198,14 @@ class NCF(nn.Module):
             parts.append(self.hidden(torch.relu(first)))
         logits: Tensor = self.output(torch.cat(parts, dim=-1)).squeeze(-1)
         return logits
+
+
+def _extended(value: Tensor, length: int, by_first: bool) -> Tensor:
+    """A copy with rows after its own: copies of the first, or zeros."""
+    if value.ndim == 0 or len(value) == length:
+        return value.clone()
+    first = value[:1] if by_first else torch.zeros_like(value[:1])
+    return torch.cat([value, first.expand(length - len(value), *value.shape[1:])])
 
 
 def _hidden(widths: tuple[int, ...]) -> nn.Sequential:

@@ -37,25 +37,66 @@ class Done(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Table:
+    """Rows in order of user and item, that can be looked up by either.
+
+    Attributes:
+        rows: see `COLUMNS`.
+    """
+
+    rows: pd.DataFrame
+
+    def of_users(self, users: Rows) -> tuple[Rows, pd.DataFrame]:
+        """(b,) user rows -> the rows of these, and the place of each row's user among them."""
+        places, found = _matching(self._users, users)
+        return places, self.rows.iloc[found]
+
+    def of_items(self, items: Rows) -> tuple[Rows, pd.DataFrame]:
+        """(b,) item rows -> the rows of these, and the place of each row's item among them."""
+        places, found = _matching(self._items, items)
+        return places, self.rows.iloc[self._by_item[found]]
+
+    def without(self, users: Rows) -> pd.DataFrame:
+        """The rows of all others."""
+        return self.rows[~np.isin(self._users, users)]
+
+    @cached_property
+    def users(self) -> Rows:
+        """Who has rows, once each and in order."""
+        return np.unique(self._users)
+
+    @cached_property
+    def _users(self) -> Rows:
+        return self.rows["user"].to_numpy()
+
+    @cached_property
+    def _by_item(self) -> Rows:
+        return np.argsort(self.rows["item"].to_numpy(), kind="stable")
+
+    @cached_property
+    def _items(self) -> Rows:
+        return self.rows["item"].to_numpy()[self._by_item]
+
+
+@dataclass(frozen=True, eq=False)
 class Touches:
-    """A row a (user, item): see `COLUMNS`.
+    """What all users have done: a row a (user, item).
 
     A later day costs what its own users cost: their rows are written anew beside the others, which
     stay where they are.
 
     Attributes:
-        first: rows in order.
-        changed: in order, all rows of the users whom later days touched, instead of theirs in
-            `first`.
+        first: rows.
+        changed: all rows of the users whom later days touched, instead of theirs in `first`.
     """
 
-    first: pd.DataFrame
-    changed: pd.DataFrame
+    first: Table
+    changed: Table
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> Touches:
         """Takes a whole table, in order."""
-        return cls(table, table.iloc[:0])
+        return cls(Table(table), Table(table.iloc[:0]))
 
     @classmethod
     def read(cls, interactions: pd.DataFrame, users: Vocabulary, items: Vocabulary) -> Touches:
@@ -81,13 +122,12 @@ class Touches:
         return cls.of(_by_pair(rows[rows["item"] >= 0]))
 
     def table(self) -> pd.DataFrame:
-        """All of them, in order."""
-        others = self.first[~np.isin(self.first["user"], self._moved)]
-        return _in_order(others, self.changed)
+        """All rows, in order."""
+        return _in_order(self.first.without(self.changed.users), self.changed.rows)
 
     def those_of(self, users: Rows) -> pd.DataFrame:
         """What some users did: (b,) user rows -> a table, `place` being the user's among them."""
-        moved = np.isin(users, self._moved)
+        moved = np.isin(users, self.changed.users)
         return pd.concat(
             [
                 _those_of(table, users, np.flatnonzero(where))
@@ -101,18 +141,23 @@ class Touches:
         rows = self.those_of(users)
         return sparse(rows["place"], rows["item"], liked(rows), (len(users), n_items))
 
+    def likers_of(self, items: Rows, n_users: int) -> csr_array:
+        """(b,) item rows -> (b, n_users) 0/1: who did something that speaks for them."""
+        places, rows = self.first.of_items(items)
+        stays = ~np.isin(rows["user"], self.changed.users)
+        later_places, later = self.changed.of_items(items)
+        rows = pd.concat([rows[stays], later]).assign(
+            place=np.concatenate([places[stays], later_places])
+        )
+        return sparse(rows["place"], rows["user"], liked(rows), (len(items), n_users))
+
     def after(self, later: Touches) -> Touches:
         """These, and what was done after them."""
         new = later.table()
         touched = np.unique(new["user"])
         before = self.those_of(touched)[COLUMNS]
-        others = self.changed[~np.isin(self.changed["user"], touched)]
-        return Touches(self.first, _in_order(others, _by_pair(pd.concat([before, new]))))
-
-    @cached_property
-    def _moved(self) -> Rows:
-        """The users in `changed`."""
-        return np.unique(self.changed["user"].to_numpy())
+        own = _by_pair(pd.concat([before, new]))
+        return Touches(self.first, Table(_in_order(self.changed.without(touched), own)))
 
 
 def liked(rows: pd.DataFrame) -> Floats:
@@ -140,12 +185,16 @@ def _in_order(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     return together.sort_values("user", kind="stable", ignore_index=True)
 
 
-def _those_of(table: pd.DataFrame, users: Rows, places: Rows) -> pd.DataFrame:
-    """The rows of the users at some places, from a table in order."""
-    owners = table["user"].to_numpy()
-    starts = np.searchsorted(owners, users[places])
-    lengths = np.searchsorted(owners, users[places], side="right") - starts
-    place = np.repeat(places, lengths)
-    within = np.arange(len(place)) - np.repeat(lengths.cumsum() - lengths, lengths)
-    rows: pd.DataFrame = table.iloc[np.repeat(starts, lengths) + within]
-    return rows.assign(place=place)
+def _those_of(table: Table, users: Rows, places: Rows) -> pd.DataFrame:
+    """The rows of the users at some places."""
+    among, rows = table.of_users(users[places])
+    return rows.assign(place=places[among])
+
+
+def _matching(keys: Rows, wanted: Rows) -> tuple[Rows, Rows]:
+    """Where sorted keys are what is wanted: places among the wanted, and among the keys."""
+    starts = np.searchsorted(keys, wanted)
+    lengths = np.searchsorted(keys, wanted, side="right") - starts
+    places = np.repeat(np.arange(len(wanted)), lengths)
+    within = np.arange(len(places)) - np.repeat(lengths.cumsum() - lengths, lengths)
+    return places, np.repeat(starts, lengths) + within

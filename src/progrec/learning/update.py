@@ -3,178 +3,91 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
-from datetime import date
-from pathlib import Path
+from dataclasses import replace
 
-import pandas as pd
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 
 from progrec import content, progress, settings
 from progrec.errors import InputError, reported
 from progrec.learning import config as configs
-from progrec.learning import dataset, learner, pyfunc, side
-from progrec.learning.batches import Batches
-from progrec.learning.bundle import Bundle, Provenance
+from progrec.learning import daily, dataset, prequential, pyfunc
+from progrec.learning.bundle import Bundle, Link, Provenance
+from progrec.learning.chain import Chain, Delta
 from progrec.learning.config import Job, UpdateConfig
-from progrec.learning.learner import Learner
-from progrec.learning.ncf import NCF
-from progrec.learning.vocabulary import Vocabulary
 from progrec.tracking import Run, Tracking
 
 EXPERIMENT = "update"
 
 
-def update(config: UpdateConfig, run: Run) -> Bundle:
-    """Fine-tunes a bundle on each day of the deltas and writes the last one.
+def update(config: UpdateConfig, k: int, run: Run) -> Bundle:
+    """Learns the days of the deltas that have not been learned yet.
+
+    Before a day is learned, the bundle is measured on it, beside the cold model and popularity. The
+    bundle of each day is saved, so that a run that is broken off is gone on with.
 
     Args:
         config: the resolved configuration.
-        run: gets each day's loss, and how many users are known after it.
+        k: length of the lists that are measured.
+        run: gets each day's figures, those of days that were learned before included.
+
+    Returns:
+        The bundle after the last day: the cold model itself if there is none.
 
     Raises:
         InputError: the parent is no bundle, or a table of the deltas is not there.
     """
-    parent = Bundle.load(config.parent)
-    bundle = parent
     if not config.data.is_dir():
         raise InputError(f"{config.data} does not exist; run the pipeline: `dvc repro`")
-    days = dataset.read_days(config.data / dataset.EVENTS)
-    for number, day in enumerate(progress.steps(days, "learning the deltas")):
-        pl.seed_everything(config.seed + number, verbose=False)
-        bundle, loss = learn(bundle, Day.read(config.data, day), config)
-        figures = {"users": float(len(bundle.users))}
-        run.log_metrics(figures if loss is None else figures | {"loss": loss}, step=number)
-    if days:
-        bundle = replace(bundle, provenance=_provenance(parent, config, days[-1]))
-    return bundle.save(config.out)
+    chain = Chain.of(Bundle.load(config.parent), config)
+    bundle, missing = chain.resumed(config.out)
+    for link in bundle.provenance.chain:
+        _log(link, chain, run)
+    for delta in progress.steps(missing, "learning the deltas"):
+        bundle = _linked(bundle, delta, chain, config, k).save(config.out)
+        _log(bundle.provenance.chain[-1], chain, run)
+    if not bundle.provenance.chain:
+        bundle = bundle.save(config.out)
+    days = [(link.date, link.users, link.figures) for link in bundle.provenance.chain]
+    prequential.write(days, config.report)
+    return bundle
 
 
-@dataclass(frozen=True, eq=False)
-class Day:
-    """A day's tables.
-
-    Attributes:
-        interactions: the day's rows of the interaction table.
-        user_features: one row a user whom the day touched, as of its end.
-        item_features: one row an item that the day touched, as of its end.
-    """
-
-    interactions: pd.DataFrame
-    user_features: pd.DataFrame
-    item_features: pd.DataFrame
-
-    @property
-    def last(self) -> date:
-        """The day's date."""
-        last: date = self.interactions["date"].max()
-        return last
-
-    @classmethod
-    def read(cls, folder: Path, day: date) -> Day:
-        """Reads what the features stage wrote."""
-        users, items = (
-            dataset.read_table(folder / name / f"date={day}" / f"{name}.parquet")
-            for name in ("user_features", "item_features")
-        )
-        return cls(dataset.read_day(folder / dataset.EVENTS, day), users, items)
-
-    def new_to(self, bundle: Bundle) -> Day:
-        """The day with the features of those only whom a bundle does not know."""
-        new_users = bundle.users.rows(self.user_features["user_id"]) < 0
-        new_items = bundle.vocabulary.rows(self.item_features["item_id"]) < 0
-        return replace(
-            self,
-            user_features=self.user_features[new_users],
-            item_features=self.item_features[new_items],
-        )
-
-
-def learn(bundle: Bundle, day: Day, config: UpdateConfig) -> tuple[Bundle, float | None]:
-    """One day's step: rows for whom and what is new, then a few passes over the day.
-
-    While the day is learned, the side inputs of those who were known are as they were before it;
-    who and what is new has none but the day's own. Category and brand stay those that an item came
-    with.
-
-    Args:
-        bundle: what was known before.
-        day: the day's tables.
-        config: the resolved configuration.
-
-    Returns:
-        The bundle, unsaved, and the last pass's loss; None if nothing in the day has a weight.
-    """
-    users = bundle.users.grown(day.interactions["user_id"])
-    items = _grown_items(bundle, day)
-    vocabulary = Vocabulary(items["item_id"].to_numpy(object))
-    codes = side.codes(items, bundle.network.config.features.attributes)
-    network = bundle.network.grown(len(users), len(items), config.update.new_row_deviation, codes)
-    _tell(network, day.new_to(bundle), users, vocabulary)
-    loss = _fine_tune(network, day.interactions, users, vocabulary, config)
-    _tell(network, day, users, vocabulary)
-    bought = dataset.purchases(day.interactions, users, vocabulary)
-    purchases = pd.concat([bundle.purchases, bought]).drop_duplicates(["user", "item"])
-    known = bundle.evidence.after(day.interactions, users, vocabulary, day.last)
-    return replace(
-        bundle, network=network, users=users, items=items, purchases=purchases, evidence=known
-    ), loss
-
-
-def _grown_items(bundle: Bundle, day: Day) -> pd.DataFrame:
-    """The item table with the day's new items after the old."""
-    vocabulary = bundle.vocabulary.grown(day.interactions["item_id"])
-    new = pd.DataFrame({"item_id": vocabulary.ids[len(bundle.vocabulary) :]})
-    attributes = day.item_features[["item_id", "category", "brand"]]
-    return pd.concat(
-        [bundle.items, new.merge(attributes, on="item_id", how="left")], ignore_index=True
+def _linked(bundle: Bundle, delta: Delta, chain: Chain, config: UpdateConfig, k: int) -> Bundle:
+    """The bundle after one more day, unsaved."""
+    pl.seed_everything(config.seed, verbose=False)
+    day = delta.read()
+    task = daily.task_of(bundle, day)
+    figures = prequential.measure(prequential.contenders(bundle, chain.cold), task, k)
+    learned, losses = daily.learn(bundle, day, chain.cold.network, config)
+    link = Link(
+        date=delta.date,
+        parent_digest=bundle.digest,
+        delta_digest=delta.digest,
+        config_digest=chain.config_digest,
+        users=len(task),
+        figures=figures,
+        losses=losses,
     )
-
-
-def _tell(network: NCF, day: Day, users: Vocabulary, items: Vocabulary) -> None:
-    """Gives a network the day's numbers of users and items, if it takes any."""
-    features = network.config.features
-    for part, table, names, rows in (
-        (network.users.side, day.user_features, features.users, users),
-        (network.items.side, day.item_features, features.items, items),
-    ):
-        if part is not None:
-            places = rows.rows(table.iloc[:, 0])
-            part.put(torch.from_numpy(places), side.numbers(table, names))
-
-
-def _fine_tune(
-    network: NCF,
-    interactions: pd.DataFrame,
-    users: Vocabulary,
-    items: Vocabulary,
-    config: UpdateConfig,
-) -> float | None:
-    weights, half_life = config.loss.event_weights, config.loss.half_life_days
-    pairs = dataset.pairs(interactions, users, items, weights, half_life)
-    if len(pairs) == 0:
-        return None
-    student = Learner(network, config)
-    batches = Batches(
-        pairs,
-        len(items),
-        batch_size=config.optimizer.batch_size,
-        sampler=config.sampler,
-        seed=config.seed,
+    provenance = Provenance(
+        data_digest=delta.data_digest,
+        config_digest=chain.config_digest,
+        parent_digest=bundle.digest,
+        watermark=delta.date,
+        chain=(*bundle.provenance.chain, link),
     )
-    learner.fit(student, batches, config.trainer, config.update.epochs, quiet=True)
-    return student.curve[-1]["loss"]
+    return replace(learned, provenance=provenance)
 
 
-def _provenance(parent: Bundle, config: UpdateConfig, watermark: date) -> Provenance:
-    return Provenance(
-        data_digest=content.digest(config.data / dataset.EVENTS),
-        config_digest=configs.digest(config),
-        parent_digest=parent.digest,
-        watermark=watermark,
-    )
+def _log(link: Link, chain: Chain, run: Run) -> None:
+    """Logs a day's figures; the step is the number of the day since the cold model's last."""
+    figures = {
+        f"{model}/{metric}": value
+        for model, metrics in link.figures.items()
+        for metric, value in metrics.items()
+    }
+    step = (link.date - chain.cold.watermark).days
+    run.log_metrics(figures | link.losses | {"users": float(link.users)}, step=step)
 
 
 def _run(composed: DictConfig) -> None:
@@ -183,8 +96,9 @@ def _run(composed: DictConfig) -> None:
         config = configs.update_config(composed)
         job = Job.current()
         config = job.placed(config)
-        with job.run(Tracking(settings.load().registry), EXPERIMENT, config) as run:
-            bundle = update(config, run)
+        general = settings.load()
+        with job.run(Tracking(general.registry), EXPERIMENT, config) as run:
+            bundle = update(config, general.evaluate.k, run)
             if bundle.digest != content.digest(config.parent):
                 # Else it is its parent still, whose maker is another run.
                 data = config.data / dataset.EVENTS

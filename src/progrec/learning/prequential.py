@@ -1,0 +1,98 @@
+"""Test, then train: models on a day that none of them has seen.
+
+As in Gama et al. 2013, "On evaluating stream learning algorithms".
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from progrec import atomic
+from progrec.learning import evaluation
+from progrec.learning.bundle import Bundle
+from progrec.learning.evaluation import Scorer, Task
+from progrec.learning.evidence import DEMAND
+from progrec.learning.vocabulary import Rows
+
+METRICS = ("ndcg", "recall", "hr")
+LATE = 1 + list(DEMAND).index("purchases_7")
+"""The column of the demand that says what sold in the last days."""
+
+Figures = dict[str, dict[str, float]]
+"""Model -> metric -> mean over the day's users."""
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A bundle among the rows of a newer one.
+
+    Whom it does not know it serves with what is popular, as the service does; what it does not
+    know it cannot serve.
+
+    Attributes:
+        bundle: whose rows are the first of the newer one's.
+        n_items: of the newer one.
+    """
+
+    bundle: Bundle
+    n_items: int
+
+    def scores(self, users: Rows) -> npt.NDArray[np.float32]:
+        """(b,) user rows -> (b, n_items)."""
+        own = len(self.bundle.items)
+        scores = np.full((len(users), self.n_items), -1, np.float32)
+        known = users < len(self.bundle.users)
+        scores[~known, :own] = self.bundle.popularity / max(self.bundle.popularity.sum(), 1)
+        if known.any():
+            scores[known, :own] = self.bundle.probabilities(users[known])
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class Late:
+    """What sold in the last days, for everyone."""
+
+    bundle: Bundle
+
+    def scores(self, users: Rows) -> npt.NDArray[np.float32]:
+        """(b,) user rows -> (b, n_items)."""
+        return np.tile(self.bundle.evidence.demand[:, LATE], (len(users), 1))
+
+
+def contenders(updated: Bundle, frozen: Bundle) -> dict[str, Scorer]:
+    """The bundle as updated up to the day before, the cold model, and popularity of late."""
+    n_items = len(updated.items)
+    return {
+        "updated": Served(updated, n_items),
+        "frozen": Served(frozen, n_items),
+        "popularity": Late(updated),
+    }
+
+
+def measure(scorers: Mapping[str, Scorer], task: Task, k: int) -> Figures:
+    """Means over a day's users of NDCG@k, Recall@k and HR@10; nothing if there are no users."""
+    if len(task) == 0:
+        return {}
+    figures = {name: evaluation.evaluate(scorer, task, k) for name, scorer in scorers.items()}
+    return {
+        name: {metric: value for metric, value in means.items() if metric.startswith(METRICS)}
+        for name, means in figures.items()
+    }
+
+
+def write(days: Sequence[tuple[date, int, Figures]], path: Path) -> None:
+    """Writes a row a day and model: date, model, users, then the metrics."""
+    names = sorted({metric for *_, figures in days for each in figures.values() for metric in each})
+    with atomic.replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["date", "model", "users", *names])
+        for day, users, figures in days:
+            for model, means in figures.items():
+                writer.writerow([day, model, users, *(means[name] for name in names)])
