@@ -114,6 +114,19 @@ class Evidence:
         before = Touches.of(self.touches.those_of(np.array([user])).assign(user=0)[COLUMNS])
         return replace(self, touches=before.after(since), n_users=1)
 
+    def without(self, pairs: csr_array) -> Evidence:
+        """This evidence as if some users had never had to do with some items.
+
+        The demand stays: it is everybody's.
+
+        Args:
+            pairs: (n_users, n_items) 0/1: who, and with what.
+        """
+        keys = self.history["user"].to_numpy() * self.n_items + self.history["item"].to_numpy()
+        users, items = pairs.nonzero()
+        gone = np.isin(keys, users.astype(np.int64) * self.n_items + items)
+        return replace(self, history=self.history[~gone])
+
     @property
     def n_items(self) -> int:
         """Number of items."""

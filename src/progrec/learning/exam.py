@@ -1,0 +1,212 @@
+"""What two bundles make of the purchases of some days: from what they hold, without any table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import csr_array
+
+from progrec.learning import bundle as bundles
+from progrec.learning import evaluation, intervals
+from progrec.learning.bundle import Bundle
+from progrec.learning.dataset import matrix
+from progrec.learning.evaluation import Task
+from progrec.learning.evidence import Evidence
+from progrec.learning.ncf import NCF
+from progrec.learning.vocabulary import Rows, Vocabulary
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Means over an exam's users, each in [0, 1]."""
+
+    ndcg: float
+    recall: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an exam says of two bundles.
+
+    Attributes:
+        users: how many were asked about; at least one.
+        champion: the champion's marks.
+        challenger: the challenger's.
+        low: lower bound of the 95 % interval of the challenger's NDCG less the champion's.
+        high: its upper bound.
+    """
+
+    users: int
+    champion: Marks
+    challenger: Marks
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """What users whom two bundles know bought for the first time in some days.
+
+    Attributes:
+        users: t users.
+        items: n items: those that one of the bundles knows.
+        task: of the users and items; all else that a user ever bought is not ranked.
+        seed: of the resampling.
+    """
+
+    users: Vocabulary
+    items: Vocabulary
+    task: Task
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        champion: Bundle,
+        challenger: Bundle,
+        first: date,
+        last: date,
+        *,
+        max_users: int,
+        seed: int,
+    ) -> Exam:
+        """The exam on the days from the first to the last.
+
+        A purchase that only one of the bundles has on record counts, too.
+
+        Args:
+            champion: one bundle.
+            challenger: the other.
+            first: the first day.
+            last: the last one.
+            max_users: of more buyers, so many are drawn.
+            seed: of the draw.
+        """
+        shared = challenger.users.rows(champion.users.ids) >= 0
+        users = Vocabulary(champion.users.ids[shared])
+        items = champion.vocabulary.grown(challenger.item_ids)
+        records = pd.concat([_purchases(each, users, items) for each in (champion, challenger)])
+        bought = records.groupby(["user", "item"], as_index=False)["date"].min()
+        wanted = bought["date"].between(pd.Timestamp(first), pd.Timestamp(last))
+        buyers = bought.loc[wanted, "user"].unique()
+        drawn = np.sort(np.random.default_rng(seed).permutation(buyers)[:max_users])
+        place = np.full(len(users), -1)
+        place[drawn] = np.arange(len(drawn))
+        task = Task.of(
+            *(
+                matrix(place[rows["user"]], rows["item"].to_numpy(), (len(drawn), len(items)))
+                for rows in (bought[~wanted], bought[wanted])
+            )
+        )
+        return cls(Vocabulary(users.ids[drawn]), items, task, seed)
+
+    def frozen(self, champion: Bundle, challenger: Bundle, k: int) -> Result | None:
+        """Whether the weights still know the days: both networks get the same evidence.
+
+        It is the champion's, or the challenger's if the champion needs none.
+
+        Returns:
+            NDCG and recall at k; None if there is no user.
+        """
+        known = self._evidence(champion) or self._evidence(challenger)
+        return self._result(self._seen(champion, known), self._seen(challenger, known), k)
+
+    def recent(self, champion: Bundle, challenger: Bundle, k: int) -> Result | None:
+        """Whether the days are known to what would be served: each bundle has its own evidence.
+
+        Returns:
+            NDCG and recall at k; None if there is no user.
+        """
+        return self._result(
+            self._seen(champion, self._evidence(champion)),
+            self._seen(challenger, self._evidence(challenger)),
+            k,
+        )
+
+    def _result(self, champion: Examinee, challenger: Examinee, k: int) -> Result | None:
+        if len(self.task) == 0:
+            return None
+        one, other = (
+            evaluation.measure(each, self.task, k).by_user() for each in (champion, challenger)
+        )
+        values, others = (each[f"ndcg@{k}"][:, None] for each in (other, one))
+        found = intervals.difference(values, others, self.seed)
+        old, new = (
+            Marks(float(each[f"ndcg@{k}"].mean()), float(each[f"recall@{k}"].mean()))
+            for each in (one, other)
+        )
+        low, high = float(found.low[0]), float(found.high[0])
+        return Result(len(self.task), old, new, low, high)
+
+    def _seen(self, bundle: Bundle, known: Evidence | None) -> Examinee:
+        return Examinee(
+            bundle.network,
+            known,
+            bundle.users.rows(self.users.ids),
+            self.items.rows(bundle.item_ids),
+            len(self.items),
+        )
+
+    def _evidence(self, bundle: Bundle) -> Evidence | None:
+        """What a bundle knows of the exam's users, by the exam's rows, less the answers."""
+        known = bundle.evidence
+        if known is None:
+            return None
+        n_items = len(self.items)
+        users, items = self.users.rows(bundle.users.ids), self.items.rows(bundle.item_ids)
+        history = known.history[users[known.history["user"]] >= 0]
+        history = history.assign(user=users[history["user"]], item=items[history["item"]])
+        demand = np.zeros((n_items, known.demand.shape[1]), np.float32)
+        demand[items] = known.demand
+        pairs = known.neighbours.tocoo()
+        places = (items[pairs.row], items[pairs.col])
+        neighbours = csr_array((pairs.data, places), shape=(n_items, n_items))
+        moved = Evidence(history, demand, neighbours, len(self.users), known.day)
+        return moved.without(self.task.targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Examinee:
+    """A network as an exam's users and items see it.
+
+    Attributes:
+        network: what is examined.
+        evidence: what its fusion gets, by the exam's rows; None if towers alone decide.
+        users: (t,) the network's row of each user.
+        items: (m,) the exam's row of each of the network's items.
+        n_items: how many items the exam has.
+    """
+
+    network: NCF
+    evidence: Evidence | None
+    users: Rows
+    items: Rows
+    n_items: int
+
+    def scores(self, users: Rows) -> npt.NDArray[np.float32]:
+        """(b,) user rows -> (b, n_items) purchase probabilities.
+
+        Minus infinity, the end of the ranking, of items that the network does not know, and where
+        its answer is no number.
+        """
+        known = None if self.evidence is None else self.evidence.inputs(users)[:, self.items]
+        found = bundles.probabilities(self.network, self.users[users], known)
+        scores = np.full((len(users), self.n_items), -np.inf, np.float32)
+        scores[:, self.items] = np.where(np.isnan(found), -np.inf, found)
+        return scores
+
+
+def _purchases(bundle: Bundle, users: Vocabulary, items: Vocabulary) -> pd.DataFrame:
+    """What a bundle has on record of some users, by the rows of these users and items."""
+    frame = pd.DataFrame(
+        {
+            "user": users.rows(bundle.users.ids)[bundle.purchases["user"]],
+            "item": items.rows(bundle.item_ids)[bundle.purchases["item"]],
+            "date": pd.to_datetime(bundle.purchases["date"]).to_numpy(),
+        }
+    )
+    return frame[frame["user"] >= 0]
