@@ -6,12 +6,15 @@ import json
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from progrec.errors import InputError
+
+if TYPE_CHECKING:
+    from progrec.tracking import Tracking
 
 app = typer.Typer(
     name="progrec",
@@ -27,6 +30,8 @@ events = typer.Typer(help="What the service has accepted.")
 app.add_typer(events, name="events", no_args_is_help=True)
 benchmark = typer.Typer(help="Measure the model on data with published figures.")
 app.add_typer(benchmark, name="benchmark", no_args_is_help=True)
+model = typer.Typer(help="The registered versions of the model, and which of them is served.")
+app.add_typer(model, name="model", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option(help="The folder of raw data.")]
 Add = Annotated[bool, typer.Option("--add", help="Add to a folder that holds other files.")]
@@ -150,6 +155,35 @@ def benchmark_ncf(
     typer.echo(json.dumps(ncf_benchmark.benchmark(data)))
 
 
+@model.command("list")
+def list_versions() -> None:
+    """Print the versions: what the gate decided of each, and which is the champion."""
+    from progrec.registry import versions  # noqa: PLC0415
+
+    Console().print(versions.table(_tracking()))
+
+
+@model.command()
+def rollback() -> None:
+    """Make the champion before the present one the champion again; repeated, the one before it."""
+    from progrec.registry import champion  # noqa: PLC0415
+
+    now, before = champion.rollback(_tracking())
+    typer.echo(f"version {now.number} is the champion again, version {before.number} no longer")
+
+
+@model.command()
+def promote(
+    version: Annotated[int, typer.Argument(help="Its number, as `progrec model list` shows it.")],
+) -> None:
+    """Make a version the champion, whatever the gate decided of it."""
+    from progrec.registry import champion, versions  # noqa: PLC0415
+
+    tracking = _tracking()
+    champion.promote(tracking, versions.find(tracking, version))
+    typer.echo(f"version {version} is the champion")
+
+
 @app.command()
 def recommend(
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
@@ -180,6 +214,13 @@ def report(
     from progrec import report as reports  # noqa: PLC0415
 
     Console().print(reports.table(metrics))
+
+
+def _tracking() -> Tracking:
+    from progrec import settings  # noqa: PLC0415
+    from progrec.tracking import Tracking  # noqa: PLC0415
+
+    return Tracking(settings.load().registry)
 
 
 def _tell(counts: dict[str, int], out: Path) -> None:

@@ -93,6 +93,23 @@ class EvaluateSettings(Group):
     k: Annotated[int, Field(ge=1)]
 
 
+class ToleranceSettings(Group):
+    """How much of the champion's NDCG a challenger may lose."""
+
+    frozen: Fraction
+    recent: Fraction
+
+
+class GateSettings(Group):
+    """When a challenger may become the champion."""
+
+    recent_days: Annotated[int, Field(ge=1)]
+    max_users: Annotated[int, Field(ge=1)]
+    tolerance: ToleranceSettings
+    max_probability_shift: Annotated[float, Field(ge=1)]
+    min_coverage: Fraction
+
+
 class QueueSettings(Group):
     """The business rules of a shopper's queue."""
 
@@ -127,6 +144,7 @@ class Settings(Group):
     train: StageSettings
     update: StageSettings
     evaluate: EvaluateSettings
+    gate: GateSettings
     queue: QueueSettings
     serving: ServingSettings
     registry: RegistrySettings

@@ -8,7 +8,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from pytorch_lightning.loggers import MLFlowLogger
 
-CHAMPION = "champion"
+CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST = "bundle_digest"
 ARTIFACTS = "mlruns"
 REQUIREMENTS = ("torch", "pandas", "pyarrow", "safetensors", "scipy")
@@ -36,10 +36,12 @@ class Version:
     Attributes:
         number: counted from 1 by the registry.
         digest: of its bundle.
+        tags: what else is known of it, as of the moment at which it was asked for.
     """
 
     number: int
     digest: str
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Tracking:
@@ -108,14 +110,12 @@ class Tracking:
 
     def version(self, digest: str) -> Version | None:
         """The registered version of a bundle, if there is one."""
-        return next(
-            (
-                _version(version)
-                for version in self.client.search_model_versions(f"name = '{self.registry.model}'")
-                if version.tags.get(DIGEST) == digest
-            ),
-            None,
-        )
+        return next((version for version in self.versions() if version.digest == digest), None)
+
+    def versions(self) -> list[Version]:
+        """All registered versions, the newest first."""
+        found = self.client.search_model_versions(f"name = '{self.registry.model}'")
+        return sorted(map(_version, found), key=lambda version: -version.number)
 
     def register(self, digest: str) -> Version:
         """Registers the logged model of a bundle; one that is registered already stays as it is.
@@ -154,18 +154,40 @@ class Tracking:
 
     def champion(self) -> Version | None:
         """The version that is to be served, if there is one."""
+        return self.aliased(CHAMPION)
+
+    def aliased(self, alias: str) -> Version | None:
+        """The version that an alias names, if it names one."""
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
         try:
-            return _version(self.client.get_model_version_by_alias(self.registry.model, CHAMPION))
+            return _version(self.client.get_model_version_by_alias(self.registry.model, alias))
         except MlflowException as error:
             if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 return None
             raise
 
-    def promote(self, version: Version) -> None:
-        """Makes a version the champion."""
-        self.client.set_registered_model_alias(self.registry.model, CHAMPION, str(version.number))
+    def aliases(self) -> dict[str, int]:
+        """Each alias and the number of the version that it names; the model must be registered."""
+        model = self.client.get_registered_model(self.registry.model)
+        return {alias: int(number) for alias, number in model.aliases.items()}
+
+    def set_alias(self, alias: str, version: Version) -> None:
+        """Lets an alias name a version, and no other any more."""
+        self.client.set_registered_model_alias(self.registry.model, alias, str(version.number))
+
+    def delete_alias(self, alias: str) -> None:
+        """Takes an alias from the version that it names."""
+        self.client.delete_registered_model_alias(self.registry.model, alias)
+
+    def tag(self, version: Version, key: str, value: str) -> None:
+        """Sets a tag of a version."""
+        number = str(version.number)
+        self.client.set_model_version_tag(self.registry.model, number, key, value)
+
+    def untag(self, version: Version, key: str) -> None:
+        """Takes a tag from a version."""
+        self.client.delete_model_version_tag(self.registry.model, str(version.number), key)
 
     def bundle(self, version: Version) -> Path:
         """The folder that holds a version's bundle, fetched if it is far away.
@@ -289,7 +311,7 @@ def loggable(metric: str) -> str:
 
 
 def _version(entity: ModelVersion) -> Version:
-    return Version(int(entity.version), entity.tags.get(DIGEST, ""))
+    return Version(int(entity.version), entity.tags.get(DIGEST, ""), entity.tags)
 
 
 def _flat(nested: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

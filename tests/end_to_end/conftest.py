@@ -104,6 +104,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def service(project: Project) -> Iterator[httpx.Client]:
     """A client of a service that is ready, and serves the project's own model."""
     project.repro()
+    # Other tests may have published other models since.
+    project.run("progrec model promote 1")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -11,12 +11,16 @@ import pandas as pd
 import pytest
 import torch
 
+from progrec import settings
 from progrec.learning.bundle import Bundle, Provenance
 from progrec.learning.config import ModelConfig
 from progrec.learning.ncf import NCF
 from progrec.learning.vocabulary import Vocabulary
-from progrec.settings import RegistrySettings
+from progrec.registry import publish
+from progrec.registry.publish import Publication
+from progrec.settings import EvaluateSettings, RegistrySettings, Settings
 from progrec.tracking import Tracking
+from scored import Purchase, bundle_of
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +43,12 @@ def registry(
 @pytest.fixture
 def tracking(registry: RegistrySettings) -> Tracking:
     return Tracking(registry)
+
+
+@pytest.fixture
+def published(tracking: Tracking, small: Settings) -> Callable[[Path], Publication]:
+    """Publishes a bundle with the small settings."""
+    return lambda path: publish.publish(path, tracking, small)
 
 
 @pytest.fixture
@@ -70,3 +80,70 @@ def bundle_at(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str],
         return tmp_path / name
 
     return save
+
+
+USERS = [f"u{number:02}" for number in range(48)]
+ITEMS = [f"p{number:02}" for number in range(24)]
+
+
+@pytest.fixture(scope="session")
+def small() -> Settings:
+    """The project's settings with lists of three."""
+    general = settings.load(Path(__file__).parents[2] / "params.yaml")
+    return general.model_copy(update={"evaluate": EvaluateSettings(k=3)})
+
+
+def taste(user: str) -> list[str]:
+    """The four products that a shopper likes."""
+    start = USERS.index(user)
+    return [ITEMS[(start + step) % len(ITEMS)] for step in range(4)]
+
+
+@pytest.fixture(scope="session")
+def purchases() -> list[Purchase]:
+    """What shoppers have bought: each the first three products that they like.
+
+    The second on the validation window, and the third on the fourteenth of February.
+    """
+    days = ("2020-01-05", "2020-01-20", "2020-02-14")
+    return [
+        (user, item, day) for user in USERS for item, day in zip(taste(user), days, strict=False)
+    ]
+
+
+@pytest.fixture(scope="session")
+def shop_of(purchases: list[Purchase]) -> Callable[..., Bundle]:
+    """How much shoppers' tastes are known, and up to when -> a bundle that knows them."""
+
+    def make(liked: float = 1.0, watermark: str = "2020-02-20", name: str = "") -> Bundle:
+        scores = {
+            user: dict.fromkeys(ITEMS, -3.0) | dict(zip(taste(user), logits(liked), strict=True))
+            for user in USERS
+        }
+        return bundle_of(scores, purchases, watermark=watermark, name=name)
+
+    return make
+
+
+def logits(liked: float) -> list[float]:
+    """Of the products that a shopper likes; the last, which they do not have yet, is behind."""
+    return [liked, liked, liked, liked - 0.5]
+
+
+@pytest.fixture
+def shop_at(
+    shop_of: Callable[..., Bundle], tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[..., Path]:
+    """How well tastes are known, and a name -> the folder of such a bundle, of this test only."""
+
+    def save(liked: float, name: str = "shop") -> Path:
+        shop_of(liked, name=f"{request.node.name} {name}").save(tmp_path / name)
+        return tmp_path / name
+
+    return save
+
+
+@pytest.fixture
+def shop(shop_of: Callable[..., Bundle]) -> Bundle:
+    """A bundle that knows its shoppers."""
+    return shop_of()

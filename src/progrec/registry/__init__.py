@@ -1,1 +1,1 @@
-"""A bundle -> a version that is promoted."""
+"""A bundle -> a version that is promoted or not."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from progrec.errors import InputError
 from progrec.learning.bundle import Bundle, BundleError
+from progrec.registry import versions
 from progrec.settings import RegistrySettings
-from progrec.tracking import Tracking
+from progrec.tracking import CHALLENGER, CHAMPION, Tracking, Version
+
+BEFORE = "champion_before"
+"""Tag: number of the version that was the champion before this one."""
 
 
 def digest(registry: RegistrySettings) -> str | None:
@@ -21,9 +26,58 @@ def load(registry: RegistrySettings) -> Bundle | None:
     """
     tracking = Tracking(registry)
     version = tracking.champion()
-    if version is None:
-        return None
+    return None if version is None else bundle(tracking, version)
+
+
+def bundle(tracking: Tracking, version: Version) -> Bundle:
+    """A version's bundle.
+
+    Raises:
+        BundleError: its files are missing or damaged.
+    """
     try:
         return Bundle.load(tracking.bundle(version))
     except LookupError as error:
         raise BundleError(str(error)) from error
+
+
+def promote(tracking: Tracking, version: Version) -> None:
+    """Makes a version the champion; one that broke off in the middle may be made again."""
+    present = tracking.champion()
+    if present != version:
+        if present is not None:
+            tracking.tag(version, BEFORE, str(present.number))
+        tracking.set_alias(CHAMPION, version)
+    _settle(tracking, version)
+
+
+def rollback(tracking: Tracking) -> tuple[Version, Version]:
+    """Makes the version the champion that was it before the present one.
+
+    Returns:
+        The champion now, and the one until now.
+
+    Raises:
+        InputError: there is no champion, or none before it.
+    """
+    present = tracking.champion()
+    model = tracking.registry.model
+    if present is None:
+        raise InputError(f"{model} has no champion yet; `dvc repro` trains and publishes one")
+    if BEFORE not in present.tags:
+        raise InputError(
+            f"{model} version {present.number} is the champion and none was before it; "
+            "`progrec model promote VERSION` takes any other"
+        )
+    before = versions.find(tracking, int(present.tags[BEFORE]))
+    _settle(tracking, present)
+    tracking.set_alias(CHAMPION, before)
+    # What was taken back is history no more: else two promotions could lead round in a circle.
+    tracking.untag(present, BEFORE)
+    return before, present
+
+
+def _settle(tracking: Tracking, version: Version) -> None:
+    """Ends a version's time as challenger: nothing is left for publish to complete."""
+    if tracking.aliased(CHALLENGER) == version:
+        tracking.delete_alias(CHALLENGER)
