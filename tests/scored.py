@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -14,6 +14,7 @@ from progrec.learning.bundle import Bundle, Provenance
 from progrec.learning.config import ModelConfig
 from progrec.learning.evidence import INPUTS, Evidence
 from progrec.learning.ncf import NCF
+from progrec.learning.touches import COUNTED
 from progrec.learning.vocabulary import Vocabulary
 
 Purchase = tuple[str, str, str]
@@ -41,7 +42,6 @@ def bundle_of(
         pd.DataFrame(
             {
                 "item_id": items.ids,
-                "purchases": [sum(each[1] == item for each in bought) for item in items.ids],
                 "category": pd.Series([None] * len(items), dtype=object),
                 "brand": pd.Series([None] * len(items), dtype=object),
             }
@@ -59,6 +59,7 @@ def bundle_of(
             parent_digest=None,
             watermark=date.fromisoformat(watermark),
         ),
+        Evidence.of(_interactions(bought), users, items, date.fromisoformat(watermark)),
     )
 
 
@@ -72,6 +73,12 @@ def with_fusion(bundle: Bundle, evidence: Evidence, **weights: float) -> Bundle:
         for name, weight in weights.items():
             network.fusion.weights.bias[("towers", *INPUTS).index(name)] = weight
     return replace(bundle, network=network, evidence=evidence)
+
+
+def _interactions(bought: Sequence[Purchase]) -> pd.DataFrame:
+    frame = pd.DataFrame(bought, columns=["user_id", "item_id", "date"])
+    frame["date"] = [date.fromisoformat(day) for day in frame["date"]]
+    return frame.assign(**{**dict.fromkeys(COUNTED, 0), "num_purchases": 1})
 
 
 def _network(logits: np.ndarray, fusion: tuple[int, ...]) -> NCF:

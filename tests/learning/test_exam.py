@@ -17,6 +17,7 @@ from progrec.learning.bundle import Bundle
 from progrec.learning.config import NeighboursConfig
 from progrec.learning.evidence import Evidence
 from progrec.learning.exam import Exam, Result
+from progrec.learning.touches import Touches
 from progrec.learning.vocabulary import Vocabulary
 from scored import Purchase, bundle_of, with_fusion
 
@@ -141,7 +142,7 @@ def test_a_score_that_is_no_number_comes_last(pair: tuple[Bundle, Bundle]) -> No
 
 
 def replace_weights(bundle: Bundle, value: float) -> torch.nn.Module:
-    network = bundle.network.grown(len(bundle.users), len(bundle.items), 0.0).eval()
+    network = bundle.network.grown(len(bundle.users), len(bundle.items)).eval()
     with torch.no_grad():
         network.users.weight.fill_(value)
     return network
@@ -311,16 +312,15 @@ def test_towers_alone_are_examined_beside_a_fusion() -> None:
 def reordered(bundle: Bundle, users: Sequence[int], items: Sequence[int]) -> Bundle:
     """The same bundle with its users and items in another order."""
     at_user, at_item = np.argsort(users), np.argsort(items)
-    network = bundle.network.grown(len(users), len(items), 0.0).eval()
+    network = bundle.network.grown(len(users), len(items))
     known = bundle.evidence
-    assert known is not None
     with torch.no_grad():
         network.users.weight.copy_(bundle.network.users.weight[torch.tensor(users)])
         network.items.weight.copy_(bundle.network.items.weight[torch.tensor(items)])
     moved = {"user": at_user, "item": at_item}
     purchases, history = (
         table.assign(**{name: places[table[name]] for name, places in moved.items()})
-        for table in (bundle.purchases, known.history)
+        for table in (bundle.purchases, known.touches.table())
     )
     return replace(
         bundle,
@@ -330,7 +330,7 @@ def reordered(bundle: Bundle, users: Sequence[int], items: Sequence[int]) -> Bun
         purchases=purchases,
         evidence=replace(
             known,
-            history=history,
+            touches=Touches.of(history.sort_values(["user", "item"], ignore_index=True)),
             demand=known.demand[list(items)],
             neighbours=known.neighbours[list(items)][:, list(items)],
         ),
@@ -374,10 +374,10 @@ def test_an_exam_leaves_the_bundles_as_they_are() -> None:
     plain = bundle_of(FLAT, BOUGHT)
     known = evidence_of(plain, purchases_of(BOUGHT))
     bundle = with_fusion(plain, known, purchases=1.0)
-    before = known.history.copy(), known.demand.copy(), bundle.purchases.copy()
+    before = known.touches.table().copy(), known.demand.copy(), bundle.purchases.copy()
 
     results(exam_of(bundle, bundle), bundle, bundle, 1)
 
-    pd.testing.assert_frame_equal(known.history, before[0])
+    pd.testing.assert_frame_equal(known.touches.table(), before[0])
     assert (known.demand == before[1]).all()
     pd.testing.assert_frame_equal(bundle.purchases, before[2])

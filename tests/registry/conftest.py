@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-import torch
 
 from progrec import settings
-from progrec.learning.bundle import Bundle, Provenance
-from progrec.learning.config import ModelConfig
-from progrec.learning.ncf import NCF
-from progrec.learning.vocabulary import Vocabulary
+from progrec.learning.bundle import Bundle
 from progrec.registry import publish
 from progrec.registry.publish import Publication
 from progrec.settings import EvaluateSettings, RegistrySettings, Settings
@@ -56,27 +50,11 @@ def bundle_at(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str],
     """A name -> the folder of a bundle; another test's bundle of that name has another digest."""
 
     def save(name: str) -> Path:
-        torch.manual_seed(0)
-        network = NCF(1, 2, ModelConfig(towers=("gmf",), factors=2, layers=()))
-        Bundle(
-            network.eval(),
-            Vocabulary(np.array(["ann"], dtype=object)),
-            pd.DataFrame(
-                {
-                    "item_id": ["cup", "pot"],
-                    "purchases": [1, 0],
-                    "category": ["ware", None],
-                    "brand": [None, None],
-                }
-            ),
-            pd.DataFrame({"user": [0], "item": [0], "date": [date(2020, 1, 5)]}),
-            Provenance(
-                data_digest=f"{request.node.name} {name}",
-                config_digest="1" * 64,
-                parent_digest=None,
-                watermark=date(2020, 1, 31),
-            ),
-        ).save(tmp_path / name)
+        bundle = bundle_of({"ann": {"cup": 1, "pot": 2}}, [("ann", "cup", "2020-01-05")])
+        provenance = bundle.provenance.model_copy(
+            update={"data_digest": f"{request.node.name} {name}"}
+        )
+        replace(bundle, provenance=provenance).save(tmp_path / name)
         return tmp_path / name
 
     return save

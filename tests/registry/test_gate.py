@@ -178,7 +178,7 @@ def test_the_recent_days_are_the_last_that_both_have_learned(
 
 def changed(bundle: Bundle, change: Callable[[torch.Tensor], torch.Tensor]) -> Bundle:
     """The bundle with other embeddings of items."""
-    network = bundle.network.grown(len(bundle.users), len(bundle.items), 0.0).eval()
+    network = bundle.network.grown(len(bundle.users), len(bundle.items)).eval()
     with torch.no_grad():
         network.items.weight.copy_(change(network.items.weight))
     return replace(bundle, network=network)

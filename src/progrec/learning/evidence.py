@@ -115,17 +115,18 @@ class Evidence:
         return replace(self, touches=before.after(since), n_users=1)
 
     def without(self, pairs: csr_array) -> Evidence:
-        """This evidence as if some users had never had to do with some items.
+        """This evidence as if users had had nothing to do with some items.
 
-        The demand stays: it is everybody's.
+        The demand stays, for it is everybody's.
 
         Args:
-            pairs: (n_users, n_items) 0/1: who, and with what.
+            pairs: (n_users, n_items), not 0 where a user is to know nothing of an item.
         """
-        keys = self.history["user"].to_numpy() * self.n_items + self.history["item"].to_numpy()
+        rows = self.touches.table()
         users, items = pairs.nonzero()
+        keys = rows["user"] * self.n_items + rows["item"]
         gone = np.isin(keys, users.astype(np.int64) * self.n_items + items)
-        return replace(self, history=self.history[~gone])
+        return replace(self, touches=Touches.of(rows[~gone].reset_index(drop=True)))
 
     @property
     def n_items(self) -> int:

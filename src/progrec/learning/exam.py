@@ -17,6 +17,7 @@ from progrec.learning.dataset import matrix
 from progrec.learning.evaluation import Task
 from progrec.learning.evidence import Evidence
 from progrec.learning.ncf import NCF
+from progrec.learning.touches import COLUMNS, Touches
 from progrec.learning.vocabulary import Rows, Vocabulary
 
 
@@ -112,7 +113,7 @@ class Exam:
         Returns:
             NDCG and recall at k; None if there is no user.
         """
-        known = self._evidence(champion) or self._evidence(challenger)
+        known = self._evidence(champion if champion.network.fusion else challenger)
         return self._result(self._seen(champion, known), self._seen(challenger, known), k)
 
     def recent(self, champion: Bundle, challenger: Bundle, k: int) -> Result | None:
@@ -142,30 +143,29 @@ class Exam:
         low, high = float(found.low[0]), float(found.high[0])
         return Result(len(self.task), old, new, low, high)
 
-    def _seen(self, bundle: Bundle, known: Evidence | None) -> Examinee:
+    def _seen(self, bundle: Bundle, known: Evidence) -> Examinee:
         return Examinee(
             bundle.network,
-            known,
+            known if bundle.network.fusion else None,
             bundle.users.rows(self.users.ids),
             self.items.rows(bundle.item_ids),
             len(self.items),
         )
 
-    def _evidence(self, bundle: Bundle) -> Evidence | None:
+    def _evidence(self, bundle: Bundle) -> Evidence:
         """What a bundle knows of the exam's users, by the exam's rows, less the answers."""
         known = bundle.evidence
-        if known is None:
-            return None
         n_items = len(self.items)
-        users, items = self.users.rows(bundle.users.ids), self.items.rows(bundle.item_ids)
-        history = known.history[users[known.history["user"]] >= 0]
-        history = history.assign(user=users[history["user"]], item=items[history["item"]])
+        items = self.items.rows(bundle.item_ids)
+        rows = known.touches.those_of(bundle.users.rows(self.users.ids))
+        rows = rows.assign(user=rows["place"], item=items[rows["item"]])[COLUMNS]
+        done = Touches.of(rows.sort_values(["user", "item"], ignore_index=True))
         demand = np.zeros((n_items, known.demand.shape[1]), np.float32)
         demand[items] = known.demand
         pairs = known.neighbours.tocoo()
         places = (items[pairs.row], items[pairs.col])
         neighbours = csr_array((pairs.data, places), shape=(n_items, n_items))
-        moved = Evidence(history, demand, neighbours, len(self.users), known.day)
+        moved = Evidence(done, demand, neighbours, len(self.users), known.day)
         return moved.without(self.task.targets)
 
 
