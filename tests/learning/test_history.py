@@ -63,7 +63,7 @@ def test_items_first_seen_since_a_day(history: History, day: date, first_seen: l
 
 def test_an_item_nobody_had_to_do_with_is_first_seen_since_any_day(history: History) -> None:
     unseen = history.item_features.tail(1).assign(item_id="p07")
-    longer = History._of(history.interactions, pd.concat([history.item_features, unseen]))
+    longer = History.of(history.interactions, pd.concat([history.item_features, unseen]))
 
     assert longer.first_seen_since(date(2020, 1, 6)).tolist() == [False] * 4 + [True]
 

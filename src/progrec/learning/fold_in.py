@@ -15,6 +15,9 @@ from progrec.learning.ncf import NCF
 from progrec.learning.touches import Touches
 from progrec.learning.vocabulary import Rows
 
+MANY = 2000
+"""Users who touched an item, above which it is not solved anew."""
+
 
 @dataclass(frozen=True, eq=False)
 class FoldIn:
@@ -72,11 +75,13 @@ def solve(
 ) -> None:
     """Puts the GMF tower's part of some rows where least squares of all that was done has it.
 
-    The items first, then the users: half steps of the alternation, for these rows only. If the
-    tower started from noise, nothing is done.
+    The items first, then the users: half steps of the alternation, for these rows only. An item
+    that more than `MANY` users touched stays where it is: a day hardly moves it, and it would take
+    long. If the tower started from noise, nothing is done.
     """
     if start is None or not network.gmf_width:
         return
+    items = items[touches.touched_by(items) <= MANY]
     liked_by = touches.likers_of(items, network.users.num_embeddings)
     solved = FoldIn.of_items(network, start).embeddings(liked_by)
     _put(network.items, items, solved[:, : network.gmf_width])

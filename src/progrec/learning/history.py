@@ -36,13 +36,20 @@ class History:
     def read(cls, folder: Path) -> History:
         """Reads what the features stage wrote."""
         interactions = dataset.read_interactions(folder / dataset.EVENTS)
-        return cls._of(interactions, dataset.read_table(folder / "item_features.parquet"))
+        return cls.of(interactions, dataset.read_table(folder / "item_features.parquet"))
+
+    @classmethod
+    def of(cls, interactions: pd.DataFrame, item_features: pd.DataFrame) -> History:
+        """Takes the tables; all items that the first names are in the second."""
+        users = Vocabulary.of(interactions["user_id"].unique())
+        items = Vocabulary(item_features["item_id"].to_numpy(object))
+        return cls(interactions, item_features, users, items)
 
     def before(self, day: date) -> History:
         """What was known before a day."""
         interactions = self.interactions[self.interactions["date"] < day]
         is_known = self.item_features["item_id"].isin(interactions["item_id"])
-        return self._of(interactions, self.item_features[is_known])
+        return self.of(interactions, self.item_features[is_known])
 
     @property
     def bought(self) -> csr_array:
@@ -66,9 +73,3 @@ class History:
     def evidence(self, day: date) -> Evidence:
         """All that its users have done, as of the end of a day that is not before its last one."""
         return Evidence.of(self.interactions, self.users, self.items, day)
-
-    @classmethod
-    def _of(cls, interactions: pd.DataFrame, item_features: pd.DataFrame) -> History:
-        users = Vocabulary.of(interactions["user_id"].unique())
-        items = Vocabulary(item_features["item_id"].to_numpy(object))
-        return cls(interactions, item_features, users, items)

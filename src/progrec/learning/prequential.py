@@ -88,11 +88,14 @@ def measure(scorers: Mapping[str, Scorer], task: Task, k: int) -> Figures:
 
 
 def write(days: Sequence[tuple[date, int, Figures]], path: Path) -> None:
-    """Writes a row a day and model: date, model, users, then the metrics."""
-    names = sorted({metric for *_, figures in days for each in figures.values() for metric in each})
+    """Writes a row a day: its date, how many users were measured, and each model's metrics."""
+    rows = [
+        {"date": day, "users": users}
+        | {f"{model}/{metric}": value for model in each for metric, value in each[model].items()}
+        for day, users, each in days
+    ]
+    names = dict.fromkeys(name for row in rows for name in row)
     with atomic.replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["date", "model", "users", *names])
-        for day, users, figures in days:
-            for model, means in figures.items():
-                writer.writerow([day, model, users, *(means[name] for name in names)])
+        writer = csv.DictWriter(file, list(names) or ["date", "users"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -56,6 +56,11 @@ class Table:
         places, found = _matching(self._items, items)
         return places, self.rows.iloc[self._by_item[found]]
 
+    def count(self, items: Rows) -> Rows:
+        """(b,) item rows -> (b,) how many rows each has."""
+        ends = np.searchsorted(self._items, items, side="right")
+        return ends - np.searchsorted(self._items, items)
+
     def without(self, users: Rows) -> pd.DataFrame:
         """The rows of all others."""
         return self.rows[~np.isin(self._users, users)]
@@ -150,6 +155,10 @@ class Touches:
             place=np.concatenate([places[stays], later_places])
         )
         return sparse(rows["place"], rows["user"], liked(rows), (len(items), n_users))
+
+    def touched_by(self, items: Rows) -> Rows:
+        """(b,) item rows -> (b,) about how many users each was touched by: never too few."""
+        return self.first.count(items) + self.changed.count(items)
 
     def after(self, later: Touches) -> Touches:
         """These, and what was done after them."""

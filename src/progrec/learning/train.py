@@ -66,8 +66,19 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> Traine
     Raises:
         InputError: there is nothing to learn from, or the training diverged.
     """
-    pl.seed_everything(config.seed, verbose=False)
     history = History.read(config.data)
+    digest = content.digest(config.data / dataset.EVENTS)
+    trained = fit(history, digest, config, split, k, run)
+    trained = replace(trained, bundle=trained.bundle.save(config.out))
+    _write_curve(trained.curve, config.curve)
+    return trained
+
+
+def fit(
+    history: History, digest: str, config: TrainConfig, split: SplitSettings, k: int, run: Run
+) -> Trained:
+    """The same from a history that is there, whose events have a digest; nothing is saved."""
+    pl.seed_everything(config.seed, verbose=False)
     if len(towers.pairs(history, config)) == 0:
         raise InputError(f"{config.data} holds no event that conf/loss gives a weight")
     window = timedelta(split.validation_days)
@@ -90,9 +101,13 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> Traine
         known = known.with_neighbours(config.fusion.neighbours, chosen)
     if figure is not None:
         run.log_metrics({f"validation/{metric}": figure})
-    bundle = _bundle(network, history, config, split, known, recipe).save(config.out)
-    _write_curve(curve or last, config.curve)
-    return Trained(bundle, curve or last, figure)
+    provenance = Provenance(
+        data_digest=digest,
+        config_digest=configs.digest(config),
+        parent_digest=None,
+        watermark=split.cutoff - DAY,
+    )
+    return Trained(_bundle(network, history, known, recipe, provenance), curve or last, figure)
 
 
 def _moment(
@@ -139,25 +154,14 @@ def _regularization(moment: Moment, settings: NeighboursConfig, k: int) -> float
 
 
 def _bundle(
-    network: NCF,
-    history: History,
-    config: TrainConfig,
-    split: SplitSettings,
-    known: Evidence,
-    recipe: Recipe,
+    network: NCF, history: History, known: Evidence, recipe: Recipe, provenance: Provenance
 ) -> Bundle:
-    features = history.item_features
     return Bundle(
         network,
         history.users,
-        features[["item_id", "category", "brand"]],
+        history.item_features[["item_id", "category", "brand"]],
         dataset.purchases(history.interactions, history.users, history.items),
-        Provenance(
-            data_digest=content.digest(config.data / dataset.EVENTS),
-            config_digest=configs.digest(config),
-            parent_digest=None,
-            watermark=split.cutoff - DAY,
-        ),
+        provenance,
         known,
         recipe,
     )
