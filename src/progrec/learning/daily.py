@@ -113,8 +113,8 @@ def _choices(
     generator = np.random.default_rng([config.seed, day.date.toordinal()])
     settings = config.update
 
-    def inputs(users: Rows) -> Tensor:
-        return fusion.inputs(bundle.network, bundle.evidence, users)
+    def inputs(users: Rows, items: Rows | None) -> Tensor:
+        return fusion.inputs(bundle.network, bundle.evidence, users, items)
 
     examples = Examples.of(inputs, task, settings.choices, generator)
     return fusion.refine(joined, examples, settings.choices, settings.epochs, _seed(day, config))
@@ -168,11 +168,14 @@ def _start(network: NCF, before: NCF, items: pd.DataFrame) -> None:
     if before.users.side is None and network.users.num_embeddings > n_users:
         network.users.weight[n_users:] = before.users.weight.mean(dim=0)
     if before.items.side is None and network.n_items > n_items:
-        category = items["category"].astype("string").fillna("")
-        for row in range(n_items, network.n_items):
-            alike = np.flatnonzero(category[:n_items] == category[row])
-            rows = torch.from_numpy(alike) if len(alike) else slice(None)
-            network.items.weight[row] = before.items.weight[rows].mean(dim=0)
+        kinds = items["category"].astype("string").fillna("")
+        means = {"": before.items.weight.mean(dim=0)}
+        for kind in kinds[n_items:].unique():
+            alike = np.flatnonzero(kinds[:n_items] == kind)
+            if kind and len(alike):
+                means[kind] = before.items.weight[torch.from_numpy(alike)].mean(dim=0)
+        for row, kind in enumerate(kinds[n_items:], n_items):
+            network.items.weight[row] = means.get(kind, means[""])
 
 
 def _purchases(bundle: Bundle, day: Day, users: Vocabulary, items: Vocabulary) -> pd.DataFrame:

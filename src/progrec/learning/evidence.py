@@ -147,32 +147,39 @@ class Evidence:
         """(b,) user rows -> (b, n_items) how much the users' likes speak for each item."""
         return np.asarray((self.touches.likes_of(users, self.n_items) @ self.neighbours).toarray())
 
-    def inputs(self, users: Rows) -> Tensor:
-        """What is known of users with every item.
+    def inputs(self, users: Rows, items: Rows | None = None) -> Tensor:
+        """What is known of users with every item, or with some.
 
         Counts come as log(1 + count), for they span magnitudes. What the user did with the item
         fades with the days since the last time, and likes do so in `recent_neighbours`.
 
         Args:
             users: (b,) user rows.
+            items: (m,) item rows, each once; all if they are left out.
 
         Returns:
-            (b, n_items, len(INPUTS)).
+            (b, m, len(INPUTS)).
         """
         rows = self.touches.those_of(users)
         pairs = rows["place"], rows["item"]
         counts = liked(rows)
         shape = len(users), self.n_items
-        dense = np.zeros((len(INPUTS), *shape), np.float32)
         likes = sparse(*pairs, counts, shape)
-        dense[0] = (likes @ self.neighbours).toarray()
+        neighbours, demand = self.neighbours, self.demand
+        if items is not None:
+            neighbours, demand = neighbours[:, items], demand[items]
+        dense = np.zeros((len(INPUTS), len(users), len(demand)), np.float32)
+        dense[0] = (likes @ neighbours).toarray()
         recent = sparse(*pairs, counts * self._decayed(rows, TASTE_HALF_LIFE), shape)
-        dense[1] = (recent @ self.neighbours).toarray()
+        dense[1] = (recent @ neighbours).toarray()
+        if items is not None:
+            rows = _among(rows, items, self.n_items)
+            pairs = rows["place"], rows["item"]
         fading = self._decayed(rows, TOUCH_HALF_LIFE)
         for place, name in enumerate(("num_views", "num_clicks", "num_carts", "num_removes"), 2):
             dense[place][pairs] = np.log1p(rows[name].to_numpy(np.float32)) * fading
         dense[6][pairs] = fading
-        dense[7:-1] = np.log1p(self.demand.T)[:, None]
+        dense[7:-1] = np.log1p(demand.T)[:, None]
         dense[-1] = np.log1p(np.diff(likes.indptr))[:, None]
         return torch.from_numpy(dense).permute(1, 2, 0)
 
@@ -180,6 +187,14 @@ class Evidence:
         """What is left of each row; of what came after the day, all."""
         age = (pd.Timestamp(self.day) - rows["last"]).dt.days.to_numpy()
         return np.asarray(0.5 ** (np.maximum(age, 0) / half_life), np.float32)
+
+
+def _among(rows: pd.DataFrame, items: Rows, n_items: int) -> pd.DataFrame:
+    """The rows of some items, `item` being the item's place among these."""
+    place = np.full(n_items, -1)
+    place[items] = np.arange(len(items))
+    rows = rows.assign(item=place[rows["item"]])
+    return rows[rows["item"] >= 0]
 
 
 def _demand(interactions: pd.DataFrame, items: Vocabulary, day: date) -> Floats:

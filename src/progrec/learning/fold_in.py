@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from scipy.sparse import csr_array
@@ -15,7 +16,7 @@ from progrec.learning.ncf import NCF
 from progrec.learning.touches import Touches
 from progrec.learning.vocabulary import Rows
 
-MANY = 2000
+MANY = 1000
 """Users who touched an item, above which it is not solved anew."""
 
 
@@ -27,12 +28,12 @@ class FoldIn:
     started; all else is the mean of those that have rows.
 
     Attributes:
-        typical: (width,) the mean embedding of those that have rows.
+        own: the embeddings of those that have rows.
         others: (n, factors) the GMF tower's part of the other side's embeddings.
         start: how the GMF tower's start was fitted; None if it was noise.
     """
 
-    typical: Tensor
+    own: Embeddings
     others: Tensor
     start: IALSConfig | None
 
@@ -46,27 +47,32 @@ class FoldIn:
         """Embeds items."""
         return cls._of(network.items, network.users, network.gmf_width, start)
 
+    @torch.no_grad()
     def embeddings(self, likes: csr_array) -> Tensor:
         """(b, n) 0/1, who likes which of the other side -> (b, width)."""
-        found = self.typical.repeat(likes.shape[0], 1)
+        found = self._typical.repeat(likes.shape[0], 1)
         if self.start is not None:
-            factors = self.others.shape[1]
-            solved = found[:, :factors].contiguous()
-            ials.solve(solved, self.others, likes, self.start)
-            found[:, :factors] = solved
+            found[:, : self.others.shape[1]] = self.solutions(likes, self.start)
         return found
+
+    @torch.no_grad()
+    def solutions(self, likes: csr_array, start: IALSConfig) -> Tensor:
+        """(b, n) 0/1 -> (b, factors): the GMF tower's part by least squares."""
+        solved = torch.empty(likes.shape[0], self.others.shape[1])
+        ials.solve(solved, self.others, likes, start)
+        return solved
+
+    @cached_property
+    def _typical(self) -> Tensor:
+        """(width,) the mean embedding of those that have rows."""
+        return self.own.block(slice(None)).mean(dim=0)
 
     @classmethod
     @torch.no_grad()
     def _of(
         cls, own: Embeddings, others: Embeddings, factors: int, start: IALSConfig | None
     ) -> FoldIn:
-        everyone = slice(None)
-        return cls(
-            own.block(everyone).mean(dim=0),
-            others.block(everyone)[:, :factors],
-            start if factors else None,
-        )
+        return cls(own, others.block(slice(None))[:, :factors], start if factors else None)
 
 
 @torch.no_grad()
@@ -83,11 +89,9 @@ def solve(
         return
     items = items[touches.touched_by(items) <= MANY]
     liked_by = touches.likers_of(items, network.users.num_embeddings)
-    solved = FoldIn.of_items(network, start).embeddings(liked_by)
-    _put(network.items, items, solved[:, : network.gmf_width])
+    _put(network.items, items, FoldIn.of_items(network, start).solutions(liked_by, start))
     likes = touches.likes_of(users, network.n_items)
-    solved = FoldIn.of_users(network, start).embeddings(likes)
-    _put(network.users, users, solved[:, : network.gmf_width])
+    _put(network.users, users, FoldIn.of_users(network, start).solutions(likes, start))
 
 
 def _put(table: Embeddings, rows: Rows, part: Tensor) -> None:

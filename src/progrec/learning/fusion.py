@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -50,17 +51,34 @@ class Moment:
         """The users who bought something new in the days after it."""
         return Task.of(self.bought, self.bought_next)
 
-    def inputs(self, users: Rows) -> Tensor:
-        """(b,) user rows -> (b, n_items, f) what the fusion's layers get of every item."""
-        return inputs(self.network, self.evidence, users)
+    def inputs(self, users: Rows, items: Rows | None = None) -> Tensor:
+        """What the fusion's layers get of users with items: see `inputs`."""
+        return inputs(self.network, self.evidence, users, items)
+
+
+Inputs = Callable[[Rows, Rows | None], Tensor]
+"""(b,) user rows and (m,) item rows, or None for all -> (b, m, f)."""
 
 
 @torch.inference_mode()
-def inputs(network: NCF, evidence: Evidence, users: Rows) -> Tensor:
-    """(b,) user rows -> (b, n_items, f): the towers' logit, then what is known of the pair."""
+def inputs(network: NCF, evidence: Evidence, users: Rows, items: Rows | None = None) -> Tensor:
+    """The towers' logit, then what is known of each pair.
+
+    Args:
+        network: the towers.
+        evidence: what is known.
+        users: (b,) user rows.
+        items: (m,) item rows, each once; all if they are left out.
+
+    Returns:
+        (b, m, f).
+    """
     rows = torch.from_numpy(users).to(network.items.weight.device)
-    logits = network.catalogue(rows).cpu()
-    return torch.cat([logits[..., None], evidence.inputs(users)], dim=2)
+    if items is None:
+        logits = network.catalogue(rows)
+    else:
+        logits = network(rows[:, None], torch.from_numpy(items).to(rows.device)[None])
+    return torch.cat([logits.cpu()[..., None], evidence.inputs(users, items)], dim=2)
 
 
 @dataclass(frozen=True)
@@ -84,11 +102,13 @@ class Examples:
         inputs: (m, c, f).
         shares: (m, c) each target's share of the user's targets; 0 for the others.
         offered: (m, c) whether the user could have bought the item for the first time.
+        stand_for: (m, c) logarithm of how many items of the catalogue each stands for.
     """
 
     inputs: Tensor
     shares: Tensor
     offered: Tensor
+    stand_for: Tensor
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -96,50 +116,40 @@ class Examples:
     @classmethod
     def of(
         cls,
-        inputs: Callable[[Rows], Tensor],
+        inputs: Inputs,
         task: Task,
         config: ChoicesConfig,
         generator: np.random.Generator,
     ) -> Examples:
-        """At most `config.max_users` users; of each all targets, and other items at random.
+        """At most `config.max_users` users, some at a time, who choose among the same items.
 
-        There are `config.candidates` items a user, or more if a user has more targets.
+        These are the targets of all of them, and others at random: `config.candidates` in all, or
+        more if they have more targets. The others stand for all that are left out.
 
         Args:
-            inputs: (b,) user rows -> (b, n_items, f).
+            inputs: of users and items.
             task: the users, of whom there is at least one, and what each bought.
             config: how many.
             generator: draws.
         """
         n = min(len(task), config.max_users)
         chosen = np.sort(generator.choice(len(task), n, replace=False))
-        n_candidates = max(config.candidates, int(np.diff(task.targets.indptr)[chosen].max()))
         blocks = [chosen[start : start + USERS_AT_ONCE] for start in range(0, n, USERS_AT_ONCE)]
-        parts = [cls._of(inputs, task, rows, n_candidates, generator) for rows in blocks]
-        return cls(
-            torch.cat([part.inputs for part in parts]),
-            torch.cat([part.shares for part in parts]),
-            torch.cat([part.offered for part in parts]),
-        )
-
-    @classmethod
-    def _of(
-        cls,
-        inputs: Callable[[Rows], Tensor],
-        task: Task,
-        rows: Rows,
-        n_candidates: int,
-        generator: np.random.Generator,
-    ) -> Examples:
-        targets = torch.from_numpy(task.targets[rows].toarray()) > 0
-        bought = torch.from_numpy(task.bought[rows].toarray()) > 0
-        found = inputs(task.users[rows])
-        order = torch.from_numpy(generator.random(targets.shape)) - targets.double()
-        items = order.argsort(dim=1)[:, :n_candidates]
-        wanted = targets.gather(1, items).float()
-        shares = wanted / wanted.sum(dim=1, keepdim=True)
-        places = items[..., None].expand(-1, -1, found.shape[2])
-        return cls(found.gather(1, places), shares, ~bought.gather(1, items))
+        wanted = [np.unique(task.targets[rows].indices) for rows in blocks]
+        n_items = task.targets.shape[1]
+        n_candidates = min(n_items, max(config.candidates, *map(len, wanted)))
+        parts = []
+        for rows, targets in zip(blocks, wanted, strict=True):
+            others = np.setdiff1d(np.arange(n_items), targets, assume_unique=True)
+            drawn = generator.choice(others, n_candidates - len(targets), replace=False)
+            items = np.concatenate([targets, np.sort(drawn)])
+            stand_for = torch.zeros(len(rows), n_candidates)
+            stand_for[:, len(targets) :] = math.log(len(others) / max(len(drawn), 1) or 1)
+            bought = torch.from_numpy(task.targets[rows][:, items].toarray() > 0).float()
+            offered = torch.from_numpy(task.bought[rows][:, items].toarray() == 0)
+            shares = bought / bought.sum(dim=1, keepdim=True)
+            parts.append(cls(inputs(task.users[rows], items), shares, offered, stand_for))
+        return cls(*(torch.cat(blocks) for blocks in zip(*map(astuple, parts), strict=True)))
 
 
 def fit(
@@ -263,7 +273,8 @@ def _batches(
 
 
 def _loss(fusion: Fusion, examples: Examples, rows: Tensor) -> Tensor:
-    logits = fusion(examples.inputs[rows]).masked_fill(~examples.offered[rows], -torch.inf)
+    logits = fusion(examples.inputs[rows]) + examples.stand_for[rows]
+    logits = logits.masked_fill(~examples.offered[rows], -torch.inf)
     chances = functional.log_softmax(logits, dim=1).masked_fill(~examples.offered[rows], 0)
     return -(examples.shares[rows] * chances).sum(dim=1).mean()
 

@@ -146,6 +146,7 @@ def fit(
         quiet: whether to show no progress bar: the caller has one.
     """
     _quieten_lightning()
+    threads = torch.get_num_threads()
     torch.set_num_threads(trainer.threads)
     pl.Trainer(
         accelerator=trainer.accelerator,
@@ -159,6 +160,7 @@ def fit(
         enable_progress_bar=sys.stderr.isatty() and not quiet,
         log_every_n_steps=1,
     ).fit(learner, DataLoader(batches, batch_size=None))
+    torch.set_num_threads(threads)
     learner.network.eval().cpu()
 
 
