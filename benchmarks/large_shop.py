@@ -12,10 +12,11 @@ from scipy.sparse import csr_array
 
 from progrec.learning.bundle import Bundle, Provenance
 from progrec.learning.config import Recipe, TrainConfig
+from progrec.learning.dataset import ALL_COUNTS
 from progrec.learning.day import Day
 from progrec.learning.evidence import DEMAND, Evidence
 from progrec.learning.ncf import NCF
-from progrec.learning.touches import ALL_COUNTS, COUNTED, Touches
+from progrec.learning.touches import COUNTED, Touches
 from progrec.learning.vocabulary import Vocabulary
 
 TODAY = date(2020, 3, 1)

@@ -16,7 +16,7 @@ from progrec.learning.ncf import NCF
 from progrec.learning.touches import Touches
 from progrec.learning.vocabulary import Rows
 
-MANY = 1000
+MANY = 250
 """Users who touched an item, above which it is not solved anew."""
 
 

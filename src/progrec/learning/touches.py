@@ -130,6 +130,10 @@ class Touches:
         """All rows, in order."""
         return _in_order(self.first.without(self.changed.users), self.changed.rows)
 
+    def prepare(self) -> None:
+        """Makes what looking rows up by item needs, which else the first look does."""
+        self.first.count(np.array([], np.int64))
+
     def those_of(self, users: Rows) -> pd.DataFrame:
         """What some users did: (b,) user rows -> a table, `place` being the user's among them."""
         moved = np.isin(users, self.changed.users)
