@@ -153,9 +153,11 @@ def _grown_items(bundle: Bundle, day: Day) -> pd.DataFrame:
     vocabulary = bundle.vocabulary.grown(day.interactions["item_id"])
     new = pd.DataFrame({"item_id": vocabulary.ids[len(bundle.vocabulary) :]})
     attributes = day.item_features[["item_id", "category", "brand"]]
-    return pd.concat(
+    items = pd.concat(
         [bundle.items, new.merge(attributes, on="item_id", how="left")], ignore_index=True
     )
+    # Else how it is saved were to depend on whether a bundle was loaded, and on what is new.
+    return items.astype(object)
 
 
 @torch.no_grad()
@@ -214,7 +216,8 @@ def _replayed(bundle: Bundle, n: int, day: Day, config: UpdateConfig) -> Pairs:
     """One like of each of at most n users, all drawn at random."""
     generator = np.random.default_rng([config.seed, day.date.toordinal()])
     users = np.unique(generator.integers(len(bundle.users), size=n))
-    rows = bundle.evidence.touches.those_of(users)
+    # Sorted: rows of users whom later days touched come last, until a bundle has been loaded.
+    rows = bundle.evidence.touches.those_of(users).sort_values(["user", "item"])
     rows = rows[dataset.heaviest(rows, config.loss.event_weights) > 0]
     rows = rows.iloc[generator.permutation(len(rows))].drop_duplicates("user")
     weights = dataset.heaviest(rows, config.loss.event_weights)
