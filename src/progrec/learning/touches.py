@@ -51,10 +51,14 @@ class Table:
         places, found = _matching(self._users, users)
         return places, self.rows.iloc[found]
 
-    def of_items(self, items: Rows) -> tuple[Rows, pd.DataFrame]:
-        """(b,) item rows -> the rows of these, and the place of each row's item among them."""
+    def likers_of(self, items: Rows) -> tuple[Rows, Rows, Floats]:
+        """(b,) item rows -> of each of their rows the item's place, the user, and if it is a like.
+
+        Whole rows would take several times as long: popular items have many.
+        """
         places, found = _matching(self._items, items)
-        return places, self.rows.iloc[self._by_item[found]]
+        rows = self._by_item[found]
+        return places, self._users[rows], self._liked[rows]
 
     def count(self, items: Rows) -> Rows:
         """(b,) item rows -> (b,) how many rows each has."""
@@ -77,6 +81,10 @@ class Table:
     @cached_property
     def _by_item(self) -> Rows:
         return np.argsort(self.rows["item"].to_numpy(), kind="stable")
+
+    @cached_property
+    def _liked(self) -> Floats:
+        return liked(self.rows)
 
     @cached_property
     def _items(self) -> Rows:
@@ -132,7 +140,7 @@ class Touches:
 
     def prepare(self) -> None:
         """Makes what looking rows up by item needs, which else the first look does."""
-        self.first.count(np.array([], np.int64))
+        self.first.likers_of(np.array([], np.int64))
 
     def those_of(self, users: Rows) -> pd.DataFrame:
         """What some users did: (b,) user rows -> a table, `place` being the user's among them."""
@@ -152,13 +160,15 @@ class Touches:
 
     def likers_of(self, items: Rows, n_users: int) -> csr_array:
         """(b,) item rows -> (b, n_users) 0/1: who did something that speaks for them."""
-        places, rows = self.first.of_items(items)
-        stays = ~np.isin(rows["user"], self.changed.users)
-        later_places, later = self.changed.of_items(items)
-        rows = pd.concat([rows[stays], later]).assign(
-            place=np.concatenate([places[stays], later_places])
+        places, users, likes = self.first.likers_of(items)
+        stays = ~np.isin(users, self.changed.users)
+        later = self.changed.likers_of(items)
+        return sparse(
+            np.concatenate([places[stays], later[0]]),
+            np.concatenate([users[stays], later[1]]),
+            np.concatenate([likes[stays], later[2]]),
+            (len(items), n_users),
         )
-        return sparse(rows["place"], rows["user"], liked(rows), (len(items), n_users))
 
     def touched_by(self, items: Rows) -> Rows:
         """(b,) item rows -> (b,) about how many users each was touched by: never too few."""
@@ -178,9 +188,11 @@ def liked(rows: pd.DataFrame) -> Floats:
     return np.asarray(rows[LIKES].sum(axis=1).to_numpy() > 0, np.float32)
 
 
-def sparse(users: pd.Series, items: pd.Series, values: Floats, shape: tuple[int, int]) -> csr_array:
+def sparse(
+    rows: npt.ArrayLike, columns: npt.ArrayLike, values: Floats, shape: tuple[int, int]
+) -> csr_array:
     """The matrix of pairs and their values; pairs of value 0 are not stored."""
-    matrix = csr_array((values, (users.to_numpy(), items.to_numpy())), shape=shape)
+    matrix = csr_array((values, (np.asarray(rows), np.asarray(columns))), shape=shape)
     matrix.eliminate_zeros()
     return matrix
 
