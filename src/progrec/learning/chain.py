@@ -53,9 +53,9 @@ class Chain:
     config_digest: str
 
     @classmethod
-    def of(cls, cold: Bundle, config: UpdateConfig) -> Chain:
-        """The chain that a configuration asks for."""
-        return cls(cold, tuple(_deltas(config.data)), _method(config))
+    def of(cls, cold: Bundle, config: UpdateConfig, k: int) -> Chain:
+        """The chain that a configuration asks for, measured by lists of k."""
+        return cls(cold, tuple(_deltas(config.data)), _method(config, k))
 
     def resumed(self, path: Path) -> tuple[Bundle, Sequence[Delta]]:
         """The bundle to go on from, and the days that it has still to learn.
@@ -91,7 +91,8 @@ def _deltas(folder: Path) -> list[Delta]:
     return deltas
 
 
-def _method(config: UpdateConfig) -> str:
-    """Hash of the settings and of this package's code."""
+def _method(config: UpdateConfig, k: int) -> str:
+    """Hash of the settings, of what is measured and of this package's code."""
     code = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    return hashlib.sha256(b"\0".join([configs.digest(config).encode(), *code])).hexdigest()
+    settings = f"{configs.digest(config)} {k}".encode()
+    return hashlib.sha256(b"\0".join([settings, *code])).hexdigest()

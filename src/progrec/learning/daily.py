@@ -32,9 +32,10 @@ def learn(bundle: Bundle, day: Day, cold: NCF, config: UpdateConfig) -> tuple[Bu
 
     The fusion learns what the day's shoppers bought, of all that they could have, from what was
     known before it. Then who and what is new gets rows, and the evidence the day's events. The rows
-    that the day touched are solved anew from all that was ever done with them, then take gradient
-    steps over the day and as many likes of other days. The layers, which all rows share, go a part
-    of their way from the cold model back.
+    that the day touched are solved anew from all that was ever done with them, then, if
+    the towers were trained by gradient steps, too, take such steps over the day and as many likes
+    of other days. The layers, which all rows share, go a part of their way from the cold model
+    back.
 
     While the day is learned, the side inputs of those who were known are as they were before it;
     who and what is new has none but the day's own. Category and brand stay those that an item came
@@ -64,9 +65,11 @@ def learn(bundle: Bundle, day: Day, cold: NCF, config: UpdateConfig) -> tuple[Bu
     fold_in.solve(
         network, grown.evidence.touches, touched.users, touched.items, bundle.recipe.start
     )
-    pairs = _pairs(grown, day, config)
-    if len(pairs):
-        losses["loss"] = _steps(network, pairs, day, config)
+    # Towers that did best as least squares left them would only unlearn by gradient steps.
+    if bundle.recipe.start is None or bundle.recipe.epochs:
+        pairs = _pairs(grown, day, config)
+        if len(pairs):
+            losses["loss"] = _steps(network, pairs, day, config)
     _back(network, cold, config.update.pull)
     _tell(network, day, grown.users, grown.vocabulary)
     return grown, losses

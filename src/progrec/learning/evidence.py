@@ -114,20 +114,6 @@ class Evidence:
         before = Touches.of(self.touches.those_of(np.array([user])).assign(user=0)[COLUMNS])
         return replace(self, touches=before.after(since), n_users=1)
 
-    def without(self, pairs: csr_array) -> Evidence:
-        """This evidence as if users had had nothing to do with some items.
-
-        The demand stays, for it is everybody's.
-
-        Args:
-            pairs: (n_users, n_items), not 0 where a user is to know nothing of an item.
-        """
-        rows = self.touches.table()
-        users, items = pairs.nonzero()
-        keys = rows["user"] * self.n_items + rows["item"]
-        gone = np.isin(keys, users.astype(np.int64) * self.n_items + items)
-        return replace(self, touches=Touches.of(rows[~gone].reset_index(drop=True)))
-
     @property
     def n_items(self) -> int:
         """Number of items."""

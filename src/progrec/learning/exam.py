@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from scipy.sparse import csr_array
+from torch import Tensor
 
-from progrec.learning import bundle as bundles
 from progrec.learning import evaluation, intervals
 from progrec.learning.bundle import Bundle
 from progrec.learning.dataset import matrix
 from progrec.learning.evaluation import Task
 from progrec.learning.evidence import Evidence
+from progrec.learning.fold_in import FoldIn
 from progrec.learning.ncf import NCF
 from progrec.learning.touches import COLUMNS, Touches
 from progrec.learning.vocabulary import Rows, Vocabulary
@@ -56,12 +58,14 @@ class Exam:
         users: t users.
         items: n items: those that one of the bundles knows.
         task: of the users and items; all else that a user ever bought is not ranked.
+        first: the first of the days.
         seed: of the resampling.
     """
 
     users: Vocabulary
     items: Vocabulary
     task: Task
+    first: date
     seed: int
 
     @classmethod
@@ -103,12 +107,12 @@ class Exam:
                 for rows in (bought[~wanted], bought[wanted])
             )
         )
-        return cls(Vocabulary(users.ids[drawn]), items, task, seed)
+        return cls(Vocabulary(users.ids[drawn]), items, task, first, seed)
 
     def frozen(self, champion: Bundle, challenger: Bundle, k: int) -> Result | None:
-        """Whether the weights still know the days: both networks get the same evidence.
+        """Whether the weights still know the days: both are told the same of what was before them.
 
-        It is the champion's, or the challenger's if the champion needs none.
+        It is what the champion knows, or the challenger if the champion needs nothing.
 
         Returns:
             NDCG and recall at k; None if there is no user.
@@ -117,7 +121,7 @@ class Exam:
         return self._result(self._seen(champion, known), self._seen(challenger, known), k)
 
     def recent(self, champion: Bundle, challenger: Bundle, k: int) -> Result | None:
-        """Whether the days are known to what would be served: each bundle has its own evidence.
+        """Whether the days would have been foretold: each is told what it knows of before them.
 
         Returns:
             NDCG and recall at k; None if there is no user.
@@ -144,20 +148,39 @@ class Exam:
         return Result(len(self.task), old, new, low, high)
 
     def _seen(self, bundle: Bundle, known: Evidence) -> Examinee:
+        items = self.items.rows(bundle.item_ids)
         return Examinee(
             bundle.network,
             known if bundle.network.fusion else None,
-            bundle.users.rows(self.users.ids),
-            self.items.rows(bundle.item_ids),
+            self._embeddings(bundle, known, items),
+            items,
             len(self.items),
         )
 
+    def _embeddings(self, bundle: Bundle, known: Evidence, items: Rows) -> Tensor:
+        """(t, width) the users as they were before the days, as far as the network can tell.
+
+        Its own rows know the answers: least squares make others of what was liked before. Towers
+        that started from noise have none but their own.
+        """
+        if bundle.recipe.start is None:
+            rows = torch.from_numpy(bundle.users.rows(self.users.ids))
+            with torch.no_grad():
+                own: Tensor = bundle.network.users(rows)
+            return own
+        likes = known.touches.likes_of(np.arange(len(self.users)), len(self.items))
+        return FoldIn.of_users(bundle.network, bundle.recipe.start).embeddings(likes[:, items])
+
     def _evidence(self, bundle: Bundle) -> Evidence:
-        """What a bundle knows of the exam's users, by the exam's rows, less the answers."""
+        """What a bundle knows of the exam's users before the days, by the exam's rows.
+
+        What they had to do with again on the days or later is left out whole.
+        """
         known = bundle.evidence
         n_items = len(self.items)
         items = self.items.rows(bundle.item_ids)
         rows = known.touches.those_of(bundle.users.rows(self.users.ids))
+        rows = rows[rows["last"] < pd.Timestamp(self.first)]
         rows = rows.assign(user=rows["place"], item=items[rows["item"]])[COLUMNS]
         done = Touches.of(rows.sort_values(["user", "item"], ignore_index=True))
         demand = np.zeros((n_items, known.demand.shape[1]), np.float32)
@@ -165,8 +188,8 @@ class Exam:
         pairs = known.neighbours.tocoo()
         places = (items[pairs.row], items[pairs.col])
         neighbours = csr_array((pairs.data, places), shape=(n_items, n_items))
-        moved = Evidence(done, demand, neighbours, len(self.users), known.day)
-        return moved.without(self.task.targets)
+        before = self.first - timedelta(1)
+        return Evidence(done, demand, neighbours, len(self.users), before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,14 +199,14 @@ class Examinee:
     Attributes:
         network: what is examined.
         evidence: what its fusion gets, by the exam's rows; None if towers alone decide.
-        users: (t,) the network's row of each user.
+        embeddings: (t, width) of the users.
         items: (m,) the exam's row of each of the network's items.
         n_items: how many items the exam has.
     """
 
     network: NCF
     evidence: Evidence | None
-    users: Rows
+    embeddings: Tensor
     items: Rows
     n_items: int
 
@@ -194,7 +217,7 @@ class Examinee:
         its answer is no number.
         """
         known = None if self.evidence is None else self.evidence.inputs(users)[:, self.items]
-        found = bundles.probabilities(self.network, self.users[users], known)
+        found = self.network.probabilities_for(self.embeddings[users], known).numpy()
         scores = np.full((len(users), self.n_items), -np.inf, np.float32)
         scores[:, self.items] = np.where(np.isnan(found), -np.inf, found)
         return scores

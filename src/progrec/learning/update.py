@@ -39,7 +39,7 @@ def update(config: UpdateConfig, k: int, run: Run) -> Bundle:
     """
     if not config.data.is_dir():
         raise InputError(f"{config.data} does not exist; run the pipeline: `dvc repro`")
-    chain = Chain.of(Bundle.load(config.parent), config)
+    chain = Chain.of(Bundle.load(config.parent), config, k)
     bundle, missing = chain.resumed(config.out)
     for link in bundle.provenance.chain:
         _log(link, chain, run)
