@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 
@@ -121,7 +122,7 @@ def test_an_untrained_fusion_ranks_by_towers_and_neighbours() -> None:
 
 def examples(told: Moment, *, seed: int = 0, **changes: int) -> Examples:
     config = CONFIG.model_copy(update=changes)
-    return Examples.of(told, config, np.random.default_rng(seed))
+    return Examples.of(told.inputs, told.task, config, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("candidates", [1, 2, 5, N_ITEMS, 99])
@@ -217,9 +218,12 @@ def test_in_the_end_every_moment_is_learned(monkeypatch: pytest.MonkeyPatch) -> 
     learned = []
     passes = fusion._passes
 
-    def watched(trained: Fusion, told: list[Examples], config: FusionConfig, n: int, seed: int):
-        learned.append((len(told), n))
-        yield from passes(trained, told, config, n, seed)
+    def watched(
+        trained: Fusion, told: list[Examples], config: FusionConfig, n: Iterable[int], seed: int
+    ):
+        numbers = list(n)
+        learned.append((len(told), len(numbers)))
+        yield from passes(trained, told, config, numbers, seed)
 
     monkeypatch.setattr(fusion, "_passes", watched)
 
@@ -347,6 +351,56 @@ def test_the_last_moment_calibrates_with_all_users_and_of_all_that_is_new_to_the
     assert len(logits) == len(outcomes) == N_USERS * (N_ITEMS - 1)
     assert outcomes.sum() == 20
     assert trained.calibration.tolist() == [2, -1]
+
+
+# Refining
+
+
+def test_refining_learns_what_is_bought_now_and_tells_the_loss_of_before() -> None:
+    now = examples(moment(0), candidates=N_ITEMS)
+    given = start()
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+
+    refined, loss = fusion.refine(given, now, CONFIG, 8, 0)
+    _, later = fusion.refine(refined, now, CONFIG, 1, 0)
+
+    assert loss == pytest.approx(loss_by_hand(given, now), rel=1e-5)
+    assert later == pytest.approx(loss_by_hand(refined, now), rel=1e-5)
+    assert later < loss / 2
+    assert hit(refined, moment(2)) == 1
+    assert all(torch.equal(value, before[name]) for name, value in given.state_dict().items())
+    assert not refined.training
+
+
+def loss_by_hand(trained: Fusion, told: Examples) -> float:
+    losses = []
+    for inputs, shares, offered in zip(told.inputs, told.shares, told.offered, strict=True):
+        with torch.no_grad():
+            chances = trained(inputs)[offered].softmax(dim=0)
+        losses.append(-(shares[offered] * chances.log()).sum())
+    return torch.stack(losses).mean().item()
+
+
+def test_refining_keeps_scale_and_calibration() -> None:
+    given = start()
+    given.centre.fill_(0.5)
+    given.scale.fill_(2.0)
+    given.calibration.copy_(torch.tensor([0.1, -3.0]))
+
+    refined, _ = fusion.refine(given, examples(moment(0)), CONFIG, 2, 0)
+
+    for name in ("centre", "scale", "calibration"):
+        assert torch.equal(getattr(refined, name), getattr(given, name))
+    assert not torch.equal(refined.last.weight, given.last.weight)
+
+
+def test_refining_by_the_same_seed_gives_the_same_weights() -> None:
+    now = examples(moment(0))
+
+    one, other, third = (fusion.refine(start(), now, CONFIG, 1, seed)[0] for seed in (0, 0, 1))
+
+    assert torch.equal(one.last.weight, other.last.weight)
+    assert not torch.equal(one.last.weight, third.last.weight)
 
 
 def test_a_scorer_is_one_of_rows() -> None:
