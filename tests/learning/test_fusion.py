@@ -132,7 +132,8 @@ def test_examples_keep_all_targets(candidates: int) -> None:
 
     made = examples(told, candidates=candidates)
 
-    n = min(max(candidates, 3), N_ITEMS)
+    # Three of the one user and one of the other, among which both choose.
+    n = min(max(candidates, 4), N_ITEMS)
     assert made.shares.shape == made.offered.shape == made.inputs.shape[:2] == (2, n)
     assert sorted(made.shares[0].tolist())[-3:] == pytest.approx([1 / 3] * 3)
     assert (made.shares > 0).sum(dim=1).tolist() == [3, 1]
@@ -170,10 +171,41 @@ def test_no_more_users_than_wanted_and_each_with_own_inputs(
 
 
 def test_other_items_are_drawn_at_random() -> None:
-    one, same, other = (examples(moment(0), seed=seed) for seed in (0, 0, 1))
+    told = replace(moment(0), bought_next=bought((4, 2)))
 
+    one, same, other = (examples(told, seed=seed, candidates=5) for seed in (0, 0, 1))
+
+    assert one.inputs.shape[:2] == (1, 5)
     assert torch.equal(one.inputs, same.inputs)
     assert not torch.equal(one.inputs, other.inputs)
+
+
+def test_the_items_that_are_drawn_stand_for_all_that_are_not() -> None:
+    told = replace(moment(0), bought=bought((4, 1)), bought_next=bought((4, 2), (4, 3)))
+
+    few, all_items = (examples(told, candidates=n) for n in (6, N_ITEMS))
+
+    # Four of the ten that are no target.
+    assert few.stand_for[few.shares > 0].tolist() == [0, 0]
+    assert few.stand_for[few.shares == 0].tolist() == pytest.approx([np.log(10 / 4)] * 4)
+    assert not all_items.stand_for.any()
+
+
+def test_a_sample_sums_up_to_the_whole_catalogue_on_average() -> None:
+    told = replace(moment(0), bought_next=bought((4, 2)))
+    trained = start()
+    torch.nn.init.normal_(trained.last.weight)
+
+    def total(made: Examples) -> float:
+        with torch.no_grad():
+            return (trained(made.inputs) + made.stand_for).exp().sum().item()
+
+    sampled = [total(examples(told, seed=seed, candidates=6)) for seed in range(300)]
+
+    assert np.std(sampled) > 0
+    whole = total(examples(told, candidates=N_ITEMS))
+    error = np.std(sampled) / len(sampled) ** 0.5
+    assert np.mean(sampled) == pytest.approx(whole, abs=4 * error)
 
 
 # Fits
@@ -277,7 +309,7 @@ def test_inputs_are_standardised_and_those_that_never_change_are_not_divided(
     fitted: tuple[Fusion, fusion.Curve, float | None],
 ) -> None:
     trained, _, _ = fitted
-    made = [examples(moment(seed), candidates=8) for seed in (0, 1)]
+    made = [examples(moment(seed)) for seed in (0, 1)]
     flat = torch.cat([each.inputs.flatten(0, 1) for each in made])
     constant = flat.std(dim=0) == 0
 
@@ -285,10 +317,9 @@ def test_inputs_are_standardised_and_those_that_never_change_are_not_divided(
     assert constant[removed]
     assert constant[clicked]
     assert trained.scale[constant].tolist() == [1] * int(constant.sum())
-    # The items that are drawn differ, but not how much is known of the users.
     assert trained.centre[-1].item() == pytest.approx(flat[:, -1].mean().item())
-    # One item of eight is carted.
-    assert (trained.centre[CARTED] / flat[:, CARTED].max()).item() == pytest.approx(1 / 8)
+    # One item of twelve is carted: somebody wants each, so that all choose among all.
+    assert (trained.centre[CARTED] / flat[:, CARTED].max()).item() == pytest.approx(1 / N_ITEMS)
 
 
 def test_the_last_moment_decides_when_to_stop() -> None:
@@ -357,7 +388,7 @@ def test_the_last_moment_calibrates_with_all_users_and_of_all_that_is_new_to_the
 
 
 def test_refining_learns_what_is_bought_now_and_tells_the_loss_of_before() -> None:
-    now = examples(moment(0), candidates=N_ITEMS)
+    now = replace(examples(moment(0)), stand_for=torch.rand(60, N_ITEMS))
     given = start()
     before = {name: value.clone() for name, value in given.state_dict().items()}
 
@@ -374,10 +405,11 @@ def test_refining_learns_what_is_bought_now_and_tells_the_loss_of_before() -> No
 
 def loss_by_hand(trained: Fusion, told: Examples) -> float:
     losses = []
-    for inputs, shares, offered in zip(told.inputs, told.shares, told.offered, strict=True):
+    for row, offered in enumerate(told.offered):
         with torch.no_grad():
-            chances = trained(inputs)[offered].softmax(dim=0)
-        losses.append(-(shares[offered] * chances.log()).sum())
+            logits = trained(told.inputs[row]) + told.stand_for[row]
+        chances = logits[offered].softmax(dim=0)
+        losses.append(-(told.shares[row, offered] * chances.log()).sum())
     return torch.stack(losses).mean().item()
 
 
