@@ -19,9 +19,16 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from learning.shop import Checkerboard, Event, delta_of, history_of, interactions_of
+from learning.shop import (
+    Checkerboard,
+    Event,
+    cold_model,
+    delta_of,
+    history_of,
+    interactions_of,
+)
 from progrec.learning import config as configs
-from progrec.learning import side
+from progrec.learning import side, update
 from progrec.learning.bundle import Bundle, Provenance
 from progrec.learning.config import ModelConfig, NeighboursConfig, TrainConfig, UpdateConfig
 from progrec.learning.evidence import Evidence
@@ -216,6 +223,7 @@ def update_config(
                 f"data={data}",
                 f"parent={parent}",
                 f"out={tmp_path / 'updated'}",
+                f"report={tmp_path / 'prequential.csv'}",
                 "trainer.threads=1",
                 *overrides,
             )
@@ -241,6 +249,29 @@ def bundle_with_side(bundle: Bundle) -> Bundle:
             torch.nn.init.normal_(parameter)
         part.fit(torch.rand(part.inputs.shape[0], 2))
     return replace(bundle, network=network.eval())
+
+
+@pytest.fixture(scope="session")
+def cold() -> Bundle:
+    """A shop's model that a month of updates can start from, not saved yet."""
+    return cold_model()
+
+
+Updated = Callable[..., Bundle]
+
+
+@pytest.fixture
+def updated_by(
+    update_config: Callable[..., UpdateConfig], recorder: Recorder, tmp_path: Path
+) -> Updated:
+    """Deltas, overrides and a parent -> what the parent becomes, as it then lies on the disk."""
+
+    def run(data: Path, *overrides: str, parent: Path = tmp_path / "model") -> Bundle:
+        config = update_config(data, parent, *overrides)
+        update.update(config, 20, recorder)
+        return Bundle.load(config.out)
+
+    return run
 
 
 BOUGHT = [

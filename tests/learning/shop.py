@@ -9,7 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
+from progrec.learning import dataset, ials
+from progrec.learning.bundle import Bundle, Provenance
+from progrec.learning.config import IALSConfig, ModelConfig, NeighboursConfig, Recipe
+from progrec.learning.day import Day
+from progrec.learning.evidence import Evidence
+from progrec.learning.ncf import NCF
+from progrec.learning.vocabulary import Vocabulary
 from progrec.settings import SplitSettings
 
 COUNTS = {
@@ -55,6 +63,56 @@ class Checkerboard:
             for user in self.users
             for day, item in zip(days, self.own(user), strict=False)
         ]
+
+
+EVENT_TYPES = ("view", "view", "click", "cart", "remove_from_cart", "purchase", "purchase")
+
+
+def days_after(n_days: int, seed: int = 0) -> list[Event]:
+    """What shoppers do after the checkerboard's history: some of them, and some things, are new."""
+    generator = np.random.default_rng(seed)
+    events = []
+    for day in range(1, n_days + 1):
+        users = generator.integers(0, 24 + 2 * day, size=30)
+        items = generator.integers(0, 12 + day, size=30)
+        types = generator.integers(0, len(EVENT_TYPES), size=30)
+        events += [
+            (f"2020-02-{day:02}", f"u{user:02}", f"p{item:02}", EVENT_TYPES[kind])
+            for user, item, kind in zip(users, items, types, strict=True)
+        ]
+    return events
+
+
+def cold_model() -> Bundle:
+    """A bundle of the checkerboard's history, as a training would leave it but for its fusion."""
+    history = Checkerboard()
+    table = interactions_of(history.events)
+    users, items = Vocabulary.of(history.users), Vocabulary.of(history.items)
+    start = IALSConfig(regularization=0.05, unobserved_weight=0.2, iterations=3, deviation=0.5)
+    day = date(2020, 1, 31)
+    known = Evidence.of(table, users, items, day)
+    config = NeighboursConfig(regularizations=(1.0,), max_items=12, kept=4)
+    torch.manual_seed(3)
+    network = NCF(
+        len(users),
+        len(items),
+        ModelConfig(towers=("gmf", "mlp"), factors=4, layers=(4, 3), fusion=(4,)),
+    )
+    network.start_from(*ials.fit(known.likes(), 4, start, seed=0, quiet=True))
+    return Bundle(
+        network.eval(),
+        users,
+        item_features_of(history.events)[["item_id", "category", "brand"]],
+        dataset.purchases(table, users, items),
+        Provenance(
+            data_digest="0" * 32 + ".dir",
+            config_digest="1" * 64,
+            parent_digest=None,
+            watermark=day,
+        ),
+        known.with_neighbours(config, 1.0),
+        Recipe(start=start, epochs=0),
+    )
 
 
 def price_of(item: str) -> float:
@@ -129,6 +187,18 @@ def item_features_of(events: Sequence[Event]) -> pd.DataFrame:
             "category": pd.Series([f"kind {int(item[1:]) % 2}" for item in items], dtype=object),
             "brand": pd.Series([None] * len(items), dtype=object),
         }
+    )
+
+
+def day_of(events: Sequence[Event], history: Sequence[Event] = ()) -> Day:
+    """What the update reads of one day's events that come after others."""
+    (day,) = {event[0] for event in events}
+    users, items = (table([*history, *events]) for table in (user_features_of, item_features_of))
+    return Day(
+        date.fromisoformat(day),
+        interactions_of(events),
+        users[users["user_id"].isin({event[1] for event in events})],
+        items[items["item_id"].isin({event[2] for event in events})],
     )
 
 

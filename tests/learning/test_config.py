@@ -251,7 +251,7 @@ def test_the_digest_is_of_what_decides_a_training_and_not_of_its_paths(
 def test_an_updates_digest_leaves_its_parents_path_out(composed: Composed) -> None:
     digests = [
         configs.digest(configs.update_config(composed("update", *overrides)))
-        for overrides in ((), ("parent=x", "data=x", "out=x"), ("update.epochs=1",))
+        for overrides in ((), ("parent=x", "data=x", "out=x", "report=x"), ("update.epochs=1",))
     ]
 
     assert digests[0] == digests[1] != digests[2]
@@ -274,6 +274,7 @@ def test_a_sweeps_job_writes_all_its_outputs_to_its_folder(composed: Composed) -
     assert placed == config.model_copy(update={"out": placed.out, "curve": placed.curve})
     updated = job.placed(configs.update_config(composed("update")))
     assert updated.out == Path("/sweeps/today/3/updated")
+    assert updated.report == Path("/sweeps/today/3/prequential.csv")
     assert updated.parent == Path("artifacts/model")
 
 

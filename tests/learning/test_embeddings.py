@@ -76,17 +76,6 @@ def test_put_replaces_rows_by_the_trainings_mean_and_no_others(side: Side) -> No
     torch.testing.assert_close(side.inputs[0], torch.tensor([0.0, 0.0, 1.0, 0.0]))
 
 
-def test_a_new_word_starts_as_the_unknown_one(side: Side) -> None:
-    codes = torch.cat([CODES, torch.tensor([[0, 0], [3, 3]])])
-    grown = Side(2, codes, WIDTH)
-
-    grown.follow(side)
-
-    unknown, new = grown(torch.tensor([4, 5]))
-    assert torch.equal(grown(torch.arange(4)), side(torch.arange(4)))
-    assert torch.equal(new, unknown)
-
-
 def test_without_inputs_a_table_is_a_table() -> None:
     table = embeddings(4, 0, None)
 
@@ -106,15 +95,30 @@ def test_an_embedding_is_the_row_and_what_its_side_adds() -> None:
     torch.testing.assert_close(table.block(slice(0, 4))[rows], expected)
 
 
-def test_a_new_row_with_a_side_is_its_side_alone() -> None:
-    old, grown = embeddings(3, 2, CODES[:3]), embeddings(4, 2, CODES)
-    assert grown.side is not None
+@pytest.mark.parametrize("codes", [None, CODES])
+def test_what_is_put_is_looked_up_again_and_moves_no_other_row(codes: torch.Tensor | None) -> None:
+    table = embeddings(4, 0 if codes is None else 2, codes)
+    others = torch.tensor([0, 2])
+    before = table(others)
+    wanted = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 
-    grown.follow(old, 0.01)
+    table.put(torch.tensor([3, 1]), wanted)
 
-    new = torch.tensor([3])
-    assert torch.equal(grown(torch.arange(3)), old(torch.arange(3)))
-    assert torch.equal(grown(new), grown.side(new))
+    torch.testing.assert_close(table(torch.tensor([3, 1])), wanted)
+    assert torch.equal(table(others), before)
+
+
+def test_what_is_known_stays_the_sides_when_an_embedding_is_put() -> None:
+    table = embeddings(4, 2, CODES)
+    assert table.side is not None
+    rows = torch.tensor([1])
+    known = table.side(rows)
+
+    table.put(rows, torch.zeros(1, WIDTH))
+
+    torch.testing.assert_close(table.weight[rows], -known)
+    assert torch.equal(table.side(rows), known)
+    assert table.weight.requires_grad
 
 
 def test_a_steps_gradients_are_of_its_rows_alone() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 
@@ -121,7 +122,7 @@ def test_an_untrained_fusion_ranks_by_towers_and_neighbours() -> None:
 
 def examples(told: Moment, *, seed: int = 0, **changes: int) -> Examples:
     config = CONFIG.model_copy(update=changes)
-    return Examples.of(told, config, np.random.default_rng(seed))
+    return Examples.of(told.inputs, told.task, config, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("candidates", [1, 2, 5, N_ITEMS, 99])
@@ -131,7 +132,8 @@ def test_examples_keep_all_targets(candidates: int) -> None:
 
     made = examples(told, candidates=candidates)
 
-    n = min(max(candidates, 3), N_ITEMS)
+    # Three of the one user and one of the other, among which both choose.
+    n = min(max(candidates, 4), N_ITEMS)
     assert made.shares.shape == made.offered.shape == made.inputs.shape[:2] == (2, n)
     assert sorted(made.shares[0].tolist())[-3:] == pytest.approx([1 / 3] * 3)
     assert (made.shares > 0).sum(dim=1).tolist() == [3, 1]
@@ -169,10 +171,41 @@ def test_no_more_users_than_wanted_and_each_with_own_inputs(
 
 
 def test_other_items_are_drawn_at_random() -> None:
-    one, same, other = (examples(moment(0), seed=seed) for seed in (0, 0, 1))
+    told = replace(moment(0), bought_next=bought((4, 2)))
 
+    one, same, other = (examples(told, seed=seed, candidates=5) for seed in (0, 0, 1))
+
+    assert one.inputs.shape[:2] == (1, 5)
     assert torch.equal(one.inputs, same.inputs)
     assert not torch.equal(one.inputs, other.inputs)
+
+
+def test_the_items_that_are_drawn_stand_for_all_that_are_not() -> None:
+    told = replace(moment(0), bought=bought((4, 1)), bought_next=bought((4, 2), (4, 3)))
+
+    few, all_items = (examples(told, candidates=n) for n in (6, N_ITEMS))
+
+    # Four of the ten that are no target.
+    assert few.stand_for[few.shares > 0].tolist() == [0, 0]
+    assert few.stand_for[few.shares == 0].tolist() == pytest.approx([np.log(10 / 4)] * 4)
+    assert not all_items.stand_for.any()
+
+
+def test_a_sample_sums_up_to_the_whole_catalogue_on_average() -> None:
+    told = replace(moment(0), bought_next=bought((4, 2)))
+    trained = start()
+    torch.nn.init.normal_(trained.last.weight)
+
+    def total(made: Examples) -> float:
+        with torch.no_grad():
+            return (trained(made.inputs) + made.stand_for).exp().sum().item()
+
+    sampled = [total(examples(told, seed=seed, candidates=6)) for seed in range(300)]
+
+    assert np.std(sampled) > 0
+    whole = total(examples(told, candidates=N_ITEMS))
+    error = np.std(sampled) / len(sampled) ** 0.5
+    assert np.mean(sampled) == pytest.approx(whole, abs=4 * error)
 
 
 # Fits
@@ -217,9 +250,12 @@ def test_in_the_end_every_moment_is_learned(monkeypatch: pytest.MonkeyPatch) -> 
     learned = []
     passes = fusion._passes
 
-    def watched(trained: Fusion, told: list[Examples], config: FusionConfig, n: int, seed: int):
-        learned.append((len(told), n))
-        yield from passes(trained, told, config, n, seed)
+    def watched(
+        trained: Fusion, told: list[Examples], config: FusionConfig, n: Iterable[int], seed: int
+    ):
+        numbers = list(n)
+        learned.append((len(told), len(numbers)))
+        yield from passes(trained, told, config, numbers, seed)
 
     monkeypatch.setattr(fusion, "_passes", watched)
 
@@ -273,7 +309,7 @@ def test_inputs_are_standardised_and_those_that_never_change_are_not_divided(
     fitted: tuple[Fusion, fusion.Curve, float | None],
 ) -> None:
     trained, _, _ = fitted
-    made = [examples(moment(seed), candidates=8) for seed in (0, 1)]
+    made = [examples(moment(seed)) for seed in (0, 1)]
     flat = torch.cat([each.inputs.flatten(0, 1) for each in made])
     constant = flat.std(dim=0) == 0
 
@@ -281,10 +317,9 @@ def test_inputs_are_standardised_and_those_that_never_change_are_not_divided(
     assert constant[removed]
     assert constant[clicked]
     assert trained.scale[constant].tolist() == [1] * int(constant.sum())
-    # The items that are drawn differ, but not how much is known of the users.
     assert trained.centre[-1].item() == pytest.approx(flat[:, -1].mean().item())
-    # One item of eight is carted.
-    assert (trained.centre[CARTED] / flat[:, CARTED].max()).item() == pytest.approx(1 / 8)
+    # One item of twelve is carted: somebody wants each, so that all choose among all.
+    assert (trained.centre[CARTED] / flat[:, CARTED].max()).item() == pytest.approx(1 / N_ITEMS)
 
 
 def test_the_last_moment_decides_when_to_stop() -> None:
@@ -347,6 +382,57 @@ def test_the_last_moment_calibrates_with_all_users_and_of_all_that_is_new_to_the
     assert len(logits) == len(outcomes) == N_USERS * (N_ITEMS - 1)
     assert outcomes.sum() == 20
     assert trained.calibration.tolist() == [2, -1]
+
+
+# Refining
+
+
+def test_refining_learns_what_is_bought_now_and_tells_the_loss_of_before() -> None:
+    now = replace(examples(moment(0)), stand_for=torch.rand(60, N_ITEMS))
+    given = start()
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+
+    refined, loss = fusion.refine(given, now, CONFIG, 8, 0)
+    _, later = fusion.refine(refined, now, CONFIG, 1, 0)
+
+    assert loss == pytest.approx(loss_by_hand(given, now), rel=1e-5)
+    assert later == pytest.approx(loss_by_hand(refined, now), rel=1e-5)
+    assert later < loss / 2
+    assert hit(refined, moment(2)) == 1
+    assert all(torch.equal(value, before[name]) for name, value in given.state_dict().items())
+    assert not refined.training
+
+
+def loss_by_hand(trained: Fusion, told: Examples) -> float:
+    losses = []
+    for row, offered in enumerate(told.offered):
+        with torch.no_grad():
+            logits = trained(told.inputs[row]) + told.stand_for[row]
+        chances = logits[offered].softmax(dim=0)
+        losses.append(-(told.shares[row, offered] * chances.log()).sum())
+    return torch.stack(losses).mean().item()
+
+
+def test_refining_keeps_scale_and_calibration() -> None:
+    given = start()
+    given.centre.fill_(0.5)
+    given.scale.fill_(2.0)
+    given.calibration.copy_(torch.tensor([0.1, -3.0]))
+
+    refined, _ = fusion.refine(given, examples(moment(0)), CONFIG, 2, 0)
+
+    for name in ("centre", "scale", "calibration"):
+        assert torch.equal(getattr(refined, name), getattr(given, name))
+    assert not torch.equal(refined.last.weight, given.last.weight)
+
+
+def test_refining_by_the_same_seed_gives_the_same_weights() -> None:
+    now = examples(moment(0))
+
+    one, other, third = (fusion.refine(start(), now, CONFIG, 1, seed)[0] for seed in (0, 0, 1))
+
+    assert torch.equal(one.last.weight, other.last.weight)
+    assert not torch.equal(one.last.weight, third.last.weight)
 
 
 def test_a_scorer_is_one_of_rows() -> None:

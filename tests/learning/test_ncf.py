@@ -113,7 +113,7 @@ def test_gmf_alone_is_a_weighted_product_of_the_embeddings() -> None:
 
 
 def test_growth_keeps_every_old_row_bit_for_bit(network: NCF) -> None:
-    grown = network.grown(N_USERS + 3, N_ITEMS + 2, 0.01, codes(N_ITEMS + 2, network.config))
+    grown = network.grown(N_USERS + 3, N_ITEMS + 2, codes(N_ITEMS + 2, network.config))
 
     assert torch.equal(grown.users.weight[:N_USERS], network.users.weight)
     assert torch.equal(grown.items.weight[:N_ITEMS], network.items.weight)
@@ -123,27 +123,22 @@ def test_growth_keeps_every_old_row_bit_for_bit(network: NCF) -> None:
 def test_growth_keeps_the_scores_of_old_pairs(network: NCF) -> None:
     users, items = torch.arange(N_USERS)[:, None], torch.arange(N_ITEMS)[None]
 
-    grown = network.grown(N_USERS + 3, N_ITEMS + 2, 0.01, codes(N_ITEMS + 2, network.config))
+    grown = network.grown(N_USERS + 3, N_ITEMS + 2, codes(N_ITEMS + 2, network.config))
 
     assert torch.equal(grown(users, items), network(users, items))
 
 
-@pytest.mark.parametrize("network", ["gmf", "mlp", "neumf"], indirect=True)
-def test_new_rows_are_the_mean_and_apart_by_the_deviation(network: NCF) -> None:
-    exact = network.grown(N_USERS + 2, N_ITEMS + 1, 0.0)
-    noisy = network.grown(N_USERS + 2000, N_ITEMS, 0.5)
+def test_new_rows_are_0(network: NCF) -> None:
+    grown = network.grown(N_USERS + 2, N_ITEMS + 1, codes(N_ITEMS + 1, network.config))
 
-    mean = network.users.weight.mean(dim=0)
-    torch.testing.assert_close(exact.users.weight[N_USERS:], mean.expand(2, -1))
-    torch.testing.assert_close(exact.items.weight[N_ITEMS], network.items.weight.mean(dim=0))
-    spread = (noisy.users.weight[N_USERS:] - mean).std()
-    assert spread.item() == pytest.approx(0.5, rel=0.05)
+    assert not grown.users.weight[N_USERS:].any()
+    assert not grown.items.weight[N_ITEMS:].any()
 
 
 def test_growth_leaves_the_network_it_came_from_alone(network: NCF) -> None:
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
 
-    grown = network.grown(N_USERS, N_ITEMS, 0.01, codes(N_ITEMS, network.config))
+    grown = network.grown(N_USERS, N_ITEMS, codes(N_ITEMS, network.config))
     with torch.no_grad():
         for weight in grown.parameters():
             weight.add_(1)
@@ -152,13 +147,88 @@ def test_growth_leaves_the_network_it_came_from_alone(network: NCF) -> None:
 
 
 @pytest.mark.parametrize("network", ["side"], indirect=True)
-def test_with_side_inputs_new_rows_are_what_these_add(network: NCF) -> None:
-    grown = network.grown(N_USERS + 1, N_ITEMS + 3, 0.01, codes(N_ITEMS + 3, network.config))
+def test_a_new_word_starts_as_the_unknown_one(network: NCF) -> None:
+    known = codes(N_ITEMS, network.config)
+    more = torch.cat([known, torch.tensor([[3, 3], [0, 0], [3, 1]])])
 
-    assert grown.items.weight[N_ITEMS:].abs().sum() == 0
-    assert grown.users.weight[N_USERS:].abs().sum() == 0
+    grown = network.grown(N_USERS, N_ITEMS + 3, more)
+
+    assert grown.items.side is not None
+    assert [len(table) for table in grown.items.side.tables] == [4, 4]
+    new, unknown, half = grown.items(torch.tensor([N_ITEMS, N_ITEMS + 1, N_ITEMS + 2]))
+    assert torch.equal(new, unknown)
+    assert not torch.equal(half, unknown)
+    before, after = (each.items(torch.arange(N_ITEMS)) for each in (network, grown))
+    assert torch.equal(after, before)
+
+
+@pytest.mark.parametrize("network", ["side"], indirect=True)
+def test_with_side_inputs_new_rows_are_what_these_add(network: NCF) -> None:
+    grown = network.grown(N_USERS + 1, N_ITEMS + 3, codes(N_ITEMS + 3, network.config))
+
     assert not torch.equal(*grown.items(torch.tensor([N_ITEMS, N_ITEMS + 1])))
     assert grown.probabilities(torch.tensor([N_USERS])).std() > 0.01
+
+
+# Parts
+
+
+@pytest.mark.parametrize("users", [[4, 0, 2], [], [0, 1, 2, 3, 4]])
+def test_a_part_scores_its_users_as_the_whole_does(network: NCF, users: list[int]) -> None:
+    rows = torch.tensor(users, dtype=torch.int64)
+
+    part = network.part(rows)
+
+    assert part.users.num_embeddings == len(users)
+    places = torch.arange(len(users))
+    assert torch.equal(part.probabilities(places), network.probabilities(rows))
+    assert not part.training
+
+
+def test_a_part_taken_back_untrained_changes_nothing(network: NCF) -> None:
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    rows = torch.tensor([4, 1])
+
+    network.take(network.part(rows), rows)
+
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_a_part_that_has_learned_is_taken_back_for_its_users_and_for_all_that_is_shared(
+    network: NCF,
+) -> None:
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    rows = torch.tensor([4, 1])
+    part = network.part(rows)
+    with torch.no_grad():
+        for value in part.state_dict().values():
+            value.add_(1)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+    network.take(part, rows)
+
+    for name, value in network.state_dict().items():
+        if name in ncf.BY_USER:
+            assert torch.equal(value[rows], before[name][rows] + 1), name
+            assert torch.equal(value[[0, 2, 3]], before[name][[0, 2, 3]]), name
+        else:
+            assert torch.equal(value, before[name] + 1), name
+
+
+def test_weights_of_another_size_are_no_network(network: NCF) -> None:
+    state, items = network.state_dict(), codes(N_ITEMS, network.config)
+
+    same = NCF.of(state, N_USERS, N_ITEMS, network.config, items)
+
+    users = torch.arange(N_USERS)
+    assert torch.equal(same.probabilities(users), network.probabilities(users))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        NCF.of(state, N_USERS + 1, N_ITEMS, network.config, items)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        NCF.of({"users.weight": state["users.weight"]}, N_USERS, N_ITEMS, network.config, items)
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        NCF.of(state | {"more": state["users.weight"]}, N_USERS, N_ITEMS, network.config, items)
 
 
 def test_the_weights_without_side_inputs_are_the_papers(network: NCF) -> None:
@@ -252,6 +322,6 @@ def test_growth_keeps_the_fusion() -> None:
     network.fusion.calibration.copy_(torch.tensor([2.0, -1.0]))
     users, known = torch.tensor([1]), torch.randn(1, N_ITEMS, len(INPUTS))
 
-    grown = network.grown(N_USERS + 1, N_ITEMS, 0.01)
+    grown = network.grown(N_USERS + 1, N_ITEMS)
 
     assert torch.equal(grown.probabilities(users, known), network.probabilities(users, known))

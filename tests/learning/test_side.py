@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from progrec.learning import side
-from progrec.learning.update import Day
+from progrec.learning.day import Day
 
 Interactions = Callable[[list[tuple[str, str, str, str]]], pd.DataFrame]
 

@@ -104,7 +104,7 @@ def test_every_loss_falls_with_every_sampler(
     few = table[(table["item_id"] > "p03") | (table["user_id"] < "u12")]
     uneven = replace(history, interactions=few)
 
-    network, curve = towers.train(uneven, chosen, Recipe(None, 25))
+    network, curve = towers.train(uneven, chosen, Recipe(start=None, epochs=25))
 
     logits, bought = network.catalogue(torch.arange(24)), uneven.bought.toarray() > 0
     assert curve[-1]["loss"] < 0.8 * curve[0]["loss"]

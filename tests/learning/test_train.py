@@ -354,4 +354,5 @@ def test_the_bundle_knows_every_user_and_item_and_what_was_bought(
         "config_digest": configs.digest(config),
         "parent_digest": None,
         "watermark": date(2020, 1, 5),
+        "chain": (),
     }

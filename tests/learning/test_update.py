@@ -2,24 +2,19 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import pytest
 import torch
 
 from progrec import content
 from progrec.errors import InputError
 from progrec.learning import config as configs
-from progrec.learning import update
+from progrec.learning import daily, update
 from progrec.learning.bundle import Bundle, BundleError
 from progrec.learning.config import UpdateConfig
-from progrec.learning.embeddings import Side
-from progrec.learning.ncf import NCF
-from progrec.learning.update import Day
 
 if TYPE_CHECKING:
     from conftest import Project, Recorder
@@ -38,31 +33,25 @@ DELTA = [
     ("2020-02-02", "dan", "p08", "view"),
 ]
 
-NOBODY = pd.DataFrame({"user_id": []}, dtype=object)
 
-
-@pytest.fixture
-def parent(bundle: Bundle, tmp_path: Path) -> Bundle:
+@pytest.fixture(params=["bundle", "bundle_with_fusion", "bundle_with_side"])
+def parent(request: pytest.FixtureRequest, tmp_path: Path) -> Bundle:
     """The bundle to start from, saved."""
+    bundle: Bundle = request.getfixturevalue(request.param)
     bundle.save(tmp_path / "model")
     return Bundle.load(tmp_path / "model")
 
 
 @pytest.fixture
 def learned(
-    parent: Bundle,
-    deltas: Callable[..., Path],
-    update_config: Callable[..., UpdateConfig],
-    recorder: Recorder,
-    tmp_path: Path,
+    parent: Bundle, deltas: Callable[..., Path], updated_by: Updated, tmp_path: Path
 ) -> Updated:
-    """Deltas and overrides -> the bundle that the parent becomes, as it lies on the disk."""
+    """Deltas and overrides -> the bundle that the parent becomes, each time from the start."""
 
     def learn(events: list[Event], *overrides: str) -> Bundle:
         number = len(list(tmp_path.glob("delta*")))
-        config = update_config(deltas(events, f"delta{number}"), tmp_path / "model", *overrides)
-        update.update(config, recorder)
-        return Bundle.load(config.out)
+        folder = deltas(events, f"delta{number}")
+        return updated_by(folder, f"out={tmp_path / f'updated{number}'}", *overrides)
 
     return learn
 
@@ -101,7 +90,8 @@ def test_the_watermark_is_the_last_day_and_the_parent_is_named(
     provenance = learned(DELTA).provenance
 
     assert provenance.watermark == date(2020, 2, 2)
-    assert provenance.parent_digest == parent.digest
+    assert provenance.chain[0].parent_digest == parent.digest
+    assert provenance.parent_digest == provenance.chain[1].parent_digest != parent.digest
     assert provenance.data_digest == content.digest(tmp_path / "delta0/enriched")
 
 
@@ -111,19 +101,70 @@ def test_the_parent_stays_as_it_is(learned: Updated, parent: Bundle, tmp_path: P
     assert Bundle.load(tmp_path / "model").digest == parent.digest
 
 
-def test_without_a_delta_the_bundle_is_the_parent(learned: Updated, parent: Bundle) -> None:
+def test_another_seed_gives_others(learned: Updated) -> None:
+    one, other = learned(DELTA), learned(DELTA, "seed=1")
+
+    name = "users.weight"
+    assert not torch.equal(one.network.state_dict()[name], other.network.state_dict()[name])
+
+
+def test_without_a_delta_the_bundle_is_the_parent(
+    learned: Updated, parent: Bundle, recorder: Recorder, tmp_path: Path
+) -> None:
     assert learned([]).digest == parent.digest
+    assert recorder.figures == []
+    assert (tmp_path / "prequential.csv").read_text() == "date,users\n"
 
 
 def test_the_same_deltas_give_the_same_bytes(learned: Updated) -> None:
     assert learned(DELTA).digest == learned(DELTA).digest
 
 
-def test_another_seed_gives_others(learned: Updated) -> None:
-    one, other = learned(DELTA), learned(DELTA, "seed=1")
+def test_the_days_are_learned_in_their_order(
+    learned: Updated, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    learn = daily.learn
 
-    name = "users.weight"
-    assert not torch.equal(one.network.state_dict()[name], other.network.state_dict()[name])
+    def watched(bundle: Bundle, day: daily.Day, *rest: object):
+        seen.extend(day.interactions["date"].unique())
+        return learn(bundle, day, *rest)
+
+    monkeypatch.setattr(daily, "learn", watched)
+    days = ("2020-02-10", "2020-02-09", "2020-03-01")
+
+    learned([(day, "ann", "p02", "view") for day in days])
+
+    assert seen == [date(2020, 2, 9), date(2020, 2, 10), date(2020, 3, 1)]
+    # Days after the cold model's last one, which is the 31st of January.
+    assert [step for step, _ in recorder.figures] == [9, 10, 30]
+
+
+def test_each_days_losses_users_and_figures_are_logged_and_kept_in_its_link(
+    learned: Updated, parent: Bundle, recorder: Recorder
+) -> None:
+    bundle = learned(DELTA)
+
+    # Of those who buy, only ann is known, on the second day, and p09 since the first.
+    (_, first), (_, second) = recorder.figures
+    assert set(first) == {"users", "loss"}
+    losses = {"loss", "fusion"} if parent.network.fusion else {"loss"}
+    assert {name for name in second if "/" not in name} == {"users"} | losses
+    assert {name.split("/")[0] for name in second if "/" in name} == {
+        "updated",
+        "frozen",
+        "popularity",
+    }
+    assert (first["users"], second["users"]) == (0, 1)
+    assert all(0 < figures["loss"] < 5 for figures in (first, second))
+    before, after = bundle.provenance.chain
+    assert before.losses == {"loss": first["loss"]}
+    assert before.figures == {}
+    assert after.users == 1
+    # p09 is not the cold model's: it is last.
+    assert after.figures["frozen"]["ndcg@20"] == second["frozen/ndcg@20"]
+    assert after.figures["updated"]["ndcg@20"] == second["updated/ndcg@20"]
+    assert second["updated/ndcg@20"] >= second["frozen/ndcg@20"]
 
 
 def test_a_later_day_changes_nothing_that_an_earlier_one_taught(
@@ -138,149 +179,13 @@ def test_a_later_day_changes_nothing_that_an_earlier_one_taught(
     assert recorder.figures[:1] == first
 
 
-def test_the_days_are_learned_in_their_order(
-    learned: Updated, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    learn = update.learn
-
-    def watched(bundle: Bundle, day: Day, *rest: object):
-        seen.extend(day.interactions["date"].unique())
-        return learn(bundle, day, *rest)
-
-    monkeypatch.setattr(update, "learn", watched)
-    days = ("2020-02-10", "2020-02-09", "2020-03-01")
-
-    learned([(day, "ann", "p02", "view") for day in days])
-
-    assert seen == [date(2020, 2, 9), date(2020, 2, 10), date(2020, 3, 1)]
-    assert [step for step, _ in recorder.figures] == [0, 1, 2]
-
-
-def test_each_days_loss_and_number_of_users_are_logged(
-    learned: Updated, recorder: Recorder
-) -> None:
-    learned(DELTA)
-
-    assert [figures["users"] for _, figures in recorder.figures] == [4, 5]
-    assert all(0 < figures["loss"] < 5 for _, figures in recorder.figures)
-
-
-def test_a_day_of_new_users_only_leaves_the_old_users_alone(
-    learned: Updated, parent: Bundle
-) -> None:
-    bundle = learned(
-        [("2020-02-01", "zoe", "p01", "purchase"), ("2020-02-01", "yan", "p02", "cart")]
-    )
-
-    assert list(bundle.users.ids[3:]) == ["yan", "zoe"]
-    assert torch.equal(bundle.network.users.weight[:3], parent.network.users.weight)
-
-
-def test_a_day_that_only_removes_makes_rows_and_teaches_nothing(
-    learned: Updated, parent: Bundle, recorder: Recorder
-) -> None:
-    bundle = learned([("2020-02-01", "zoe", "p09", "remove_from_cart")])
-
-    old = parent.network.state_dict()
-    for name, weight in bundle.network.state_dict().items():
-        assert torch.equal(weight[: len(old[name])], old[name])
-    assert bundle.knows("zoe")
-    assert "p09" in bundle.item_row
-    assert bundle.popularity.tolist() == [2, 1, 0, 0, 0]
-    assert bundle.provenance.watermark == date(2020, 2, 1)
-    assert recorder.figures == [(0, {"users": 4})]
-
-
-def test_what_a_day_shows_is_learned(learned: Updated) -> None:
-    untaught = learned(DELTA[:1], "update.epochs=1", "optimizer.table_rate=1e-9")
-
-    taught = learned(DELTA[:1], "update.epochs=60", "optimizer.table_rate=0.05")
-
-    (before,), (after,) = untaught.scores(["zoe"]), taught.scores(["zoe"])
-    assert after[1] > before[1] + 0.1
-    assert after.argmax() == 1
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [("loss=bpr",), ("sampler=popularity",), ("sampler=hard",), ("loss=softmax",)],
-    ids=lambda overrides: overrides[0],
-)
-def test_a_day_is_learned_by_the_loss_and_the_sampler_of_conf(
-    learned: Updated, recorder: Recorder, overrides: tuple[str, ...]
-) -> None:
-    uneven = [*DELTA, ("2020-02-01", "yan", "p01", "cart"), ("2020-02-01", "ann", "p01", "view")]
-
-    default, chosen = learned(uneven), learned(uneven, *overrides)
-
-    name = "items.weight"
-    assert not torch.equal(default.network.state_dict()[name], chosen.network.state_dict()[name])
-    assert all(0 < figures["loss"] < 5 for _, figures in recorder.figures)
-
-
-def test_a_day_is_learned_whole_whatever_the_half_life(learned: Updated) -> None:
-    default, fading = learned(DELTA), learned(DELTA, "loss.half_life_days=0.1")
-
-    for name, weight in default.network.state_dict().items():
-        assert torch.equal(weight, fading.network.state_dict()[name])
-
-
-def test_a_day_learned_twice_in_a_row_counts_twice_in_popularity_but_once_as_bought(
-    bundle: Bundle,
-    interactions: Callable[..., pd.DataFrame],
-    update_config: Callable[..., UpdateConfig],
-) -> None:
-    features = pd.DataFrame({"item_id": ["p01"], "category": [None], "brand": [None]})
-    day = Day(interactions(DELTA[:1]), NOBODY, features)
-    config = update_config(Path("unused"), Path("unused"))
-
-    once, _ = update.learn(bundle, day, config)
-    twice, _ = update.learn(once, day, config)
-
-    assert twice.popularity.tolist() == [2, 3, 0, 0]
-    assert len(twice.purchases) == len(once.purchases) == 4
-
-
-def test_an_item_that_the_deltas_features_lack_has_no_category(
-    bundle: Bundle,
-    interactions: Callable[..., pd.DataFrame],
-    update_config: Callable[..., UpdateConfig],
-) -> None:
-    features = pd.DataFrame({"item_id": [], "category": [], "brand": []}, dtype=object)
-    day = Day(interactions(DELTA), NOBODY, features)
-
-    grown, _ = update.learn(bundle, day, update_config(Path("unused"), Path("unused")))
-
-    assert grown.category.tolist() == ["kind 0", "kind 1", "kind 0", None, None, None]
-
-
-def test_a_bundle_that_nothing_was_ever_bought_from_is_updated_like_any(
-    bundle: Bundle,
-    interactions: Callable[..., pd.DataFrame],
-    update_config: Callable[..., UpdateConfig],
-    tmp_path: Path,
-) -> None:
-    replace(bundle, purchases=bundle.purchases[:0]).save(tmp_path / "model")
-    features = pd.DataFrame({"item_id": ["p09"], "category": ["kind 1"], "brand": ["b"]})
-
-    grown, _ = update.learn(
-        Bundle.load(tmp_path / "model"),
-        Day(interactions(DELTA), NOBODY, features),
-        update_config(Path("unused"), Path("unused")),
-    )
-
-    assert grown.bought.nnz == 4
-    assert grown.items["brand"].tolist()[grown.item_row["p09"]] == "b"
-
-
 def test_missing_deltas_are_an_error_that_says_what_to_run(
     update_config: Callable[..., UpdateConfig], parent: Bundle, tmp_path: Path, recorder: Recorder
 ) -> None:
     config = update_config(tmp_path / "nowhere", tmp_path / "model")
 
     with pytest.raises(InputError, match=r"nowhere does not exist; run the pipeline"):
-        update.update(config, recorder)
+        update.update(config, 20, recorder)
 
 
 def test_a_missing_parent_is_an_error_that_names_it(
@@ -292,115 +197,7 @@ def test_a_missing_parent_is_an_error_that_names_it(
     config = update_config(deltas(DELTA), tmp_path / "nowhere")
 
     with pytest.raises(BundleError, match="nowhere is not a usable bundle"):
-        update.update(config, recorder)
-
-
-# With side inputs
-
-# Nothing in it has a weight, so that nothing but the rows is made of it.
-UNTAUGHT = [
-    ("2020-02-01", "zoe", "p06", "remove_from_cart"),
-    ("2020-02-01", "zoe", "p07", "remove_from_cart"),
-    ("2020-02-01", "ann", "p00", "remove_from_cart"),
-]
-
-
-@pytest.fixture
-def told(learned: Updated, parent: Bundle, bundle_with_side: Bundle, tmp_path: Path) -> Updated:
-    """Deltas and overrides -> what becomes of a bundle with side inputs."""
-    bundle_with_side.save(tmp_path / "model")
-    return learned
-
-
-def sides(bundle: Bundle) -> tuple[Side, Side]:
-    users, items = bundle.network.users.side, bundle.network.items.side
-    assert users is not None
-    assert items is not None
-    return users, items
-
-
-def test_the_first_embedding_of_who_and_what_is_new_is_what_is_known_of_them(told: Updated) -> None:
-    bundle = told(UNTAUGHT)
-
-    users, items = sides(bundle)
-    zoe, p06 = torch.tensor([3]), torch.tensor([4])
-    nothing_done = -users.mean / users.deviation
-    torch.testing.assert_close(users.inputs[3], torch.cat([nothing_done, torch.zeros(2)]))
-    torch.testing.assert_close(
-        bundle.network.users(zoe)[0], users.weight @ users.inputs[3] + users.bias
-    )
-    kind_0, no_brand = items.tables[0][1], items.tables[1][0]
-    never_seen_and_never_sold = torch.stack(
-        [-items.mean[0] / items.deviation[0], *torch.tensor([0.0, 0.0, 1.0])]
-    )
-    torch.testing.assert_close(items.inputs[4], never_seen_and_never_sold)
-    torch.testing.assert_close(
-        bundle.network.items(p06)[0],
-        items.weight @ items.inputs[4] + items.bias + kind_0 + no_brand,
-    )
-
-
-def test_new_items_of_different_kinds_differ_from_the_start_and_of_the_same_do_not(
-    told: Updated,
-) -> None:
-    bundle = told([*UNTAUGHT, ("2020-02-01", "zoe", "p08", "remove_from_cart")])
-
-    p06, p07, p08 = bundle.network.items(torch.tensor([4, 5, 6]))
-    assert not torch.equal(p06, p07)
-    assert torch.equal(p06, p08)
-
-
-def test_a_kind_that_is_new_has_an_embedding_from_then_on(
-    bundle_with_side: Bundle,
-    interactions: Callable[..., pd.DataFrame],
-    update_config: Callable[..., UpdateConfig],
-    tmp_path: Path,
-) -> None:
-    day = Day(
-        interactions([("2020-02-01", "ann", "p05", "purchase")]),
-        pd.DataFrame({"user_id": ["ann"], "views": [0], "total_spent": [5.5]}).assign(
-            total_purchases=1
-        ),
-        pd.DataFrame(
-            {"item_id": ["p05"], "category": ["new"], "brand": ["new"], "views": [0]}
-        ).assign(total_sales=1, revenue=5.5),
-    )
-
-    grown, _ = update.learn(bundle_with_side, day, update_config(Path("unused"), Path("unused")))
-
-    _, items = sides(grown)
-    assert [len(table) for table in items.tables] == [4, 2]
-    assert not torch.equal(items.tables[0][3], items.tables[0][0])
-    scores = grown.save(tmp_path / "grown").scores(["ann"])
-    assert (Bundle.load(tmp_path / "grown").scores(["ann"]) == scores).all()
-
-
-def test_what_was_known_is_told_of_the_day_after_it_was_learned(
-    told: Updated, bundle_with_side: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    while_learning = []
-    fine_tune = update._fine_tune
-
-    def watched(network: NCF, *rest: object) -> float | None:
-        while_learning.append([part.side.inputs.clone() for part in (network.users, network.items)])
-        return fine_tune(network, *rest)
-
-    monkeypatch.setattr(update, "_fine_tune", watched)
-
-    bundle = told([*UNTAUGHT, ("2020-02-01", "ann", "p00", "purchase")])
-
-    for during, after, before in zip(
-        while_learning[0], sides(bundle), sides(bundle_with_side), strict=True
-    ):
-        n_old = len(before.inputs)
-        # ann and p00 have the first rows; the other old ones were not touched.
-        assert torch.equal(during[:n_old], before.inputs)
-        assert torch.equal(after.inputs[1:], during[1:])
-        assert not torch.equal(after.inputs[0], during[0])
-
-
-def test_the_same_deltas_tell_the_same_bytes(told: Updated) -> None:
-    assert told(DELTA).digest == told(DELTA).digest
+        update.update(config, 20, recorder)
 
 
 # The command
@@ -431,7 +228,8 @@ def test_the_run_names_deltas_and_bundle_and_has_each_days_figures(
     )
     assert run.info.run_name == "trainer.threads=1,update.epochs=1"
     assert run.data.params["update.epochs"] == "1"
-    assert [metric.step for metric in losses] == [0, 1]
+    # Days after the last one of history.
+    assert [metric.step for metric in losses] == [1, 2]
 
 
 def test_a_sweep_of_updates_leaves_the_stages_output_alone(
