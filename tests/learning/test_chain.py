@@ -310,7 +310,7 @@ def test_a_day_without_a_table_is_an_error_that_names_it(
     file.unlink()
 
     with pytest.raises(InputError, match=f"{file} does not exist; run the pipeline"):
-        Chain.of(model, update_config(edited, tmp_path / "model"))
+        Chain.of(model, update_config(edited, tmp_path / "model"), 3)
 
 
 @settings(
