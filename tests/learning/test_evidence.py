@@ -184,27 +184,6 @@ def test_neighbours_are_those_of_its_own_likes(known: Evidence) -> None:
     assert found.nnz == 2
 
 
-def test_without_a_pair_it_is_as_if_the_user_had_never_had_to_do_with_the_item(
-    known: Evidence,
-) -> None:
-    pairs = csr_array(np.array([[0, 1, 1], [1, 0, 0]], np.float32))
-
-    less = known.without(pairs)
-
-    rest = [event for event in DONE if (event[1], event[2]) in {("ann", "a"), ("bob", "b")}]
-    never = evidence(rest, 30, ids("ann", "bob"), ids("a", "b", "c"))
-    expected = replace(never, neighbours=known.neighbours, demand=known.demand)
-    assert torch.equal(less.inputs(np.array([0, 1])), expected.inputs(np.array([0, 1])))
-    assert len(known.touches.table()) == 5
-
-
-def test_without_no_pair_and_without_what_was_never_there_nothing_changes(known: Evidence) -> None:
-    for pairs in (np.zeros((2, 3)), np.array([[0, 0, 0], [0, 0, 1]])):
-        less = known.without(csr_array(pairs.astype(np.float32)))
-
-        assert less.touches.table().to_numpy().tolist() == known.touches.table().to_numpy().tolist()
-
-
 def test_nobody_and_nothing() -> None:
     whole = evidence([], 3, ids("ann"), ids("a", "b"))
 

@@ -66,9 +66,11 @@ ITEMS = [f"p{number:02}" for number in range(24)]
 
 @pytest.fixture(scope="session")
 def small() -> Settings:
-    """The project's settings with lists of three."""
+    """The project's settings with lists of three and small tolerances."""
     general = settings.load(Path(__file__).parents[2] / "params.yaml")
-    return general.model_copy(update={"evaluate": EvaluateSettings(k=3)})
+    strict = general.gate.tolerance.model_copy(update={"frozen": 0.02, "recent": 0.05})
+    gate = general.gate.model_copy(update={"tolerance": strict})
+    return general.model_copy(update={"evaluate": EvaluateSettings(k=3), "gate": gate})
 
 
 def taste(user: str) -> list[str]:

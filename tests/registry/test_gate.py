@@ -17,7 +17,9 @@ from progrec.registry.gate import Measured
 from progrec.settings import Settings
 from scored import Purchase, bundle_of
 
-GATE = settings.load(Path(__file__).parents[2] / "params.yaml").gate
+PROJECTS = settings.load(Path(__file__).parents[2] / "params.yaml").gate
+TOLERANCE = PROJECTS.tolerance.model_copy(update={"frozen": 0.02, "recent": 0.05})
+GATE = PROJECTS.model_copy(update={"tolerance": TOLERANCE})
 SHOWN = Showing(users=1000, unusable=0, undecided=0, probability=0.02, products=800)
 
 
