@@ -108,6 +108,7 @@ class GateSettings(Group):
     tolerance: ToleranceSettings
     max_probability_shift: Annotated[float, Field(ge=1)]
     min_coverage: Fraction
+    min_foretold: Fraction
 
 
 class QueueSettings(Group):

@@ -3,17 +3,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 import torch
 
 from progrec import settings
-from progrec.learning.bundle import Bundle
+from progrec.learning.bundle import Bundle, Link
 from progrec.learning.exam import Marks, Result
 from progrec.learning.showing import Showing
 from progrec.registry import gate
-from progrec.registry.gate import Measured
+from progrec.registry.gate import Measured, Strange
 from progrec.settings import Settings
 from scored import Purchase, bundle_of
 
@@ -302,3 +303,52 @@ def test_no_more_users_are_asked_than_the_setting_says(
 
     asked = [found.challenger, found.champion, found.frozen, found.recent]
     assert [each.users for each in asked if each is not None] == [7] * (4 if has_champion else 1)
+
+
+def link(day: int, ndcg: float, users: int = 40) -> Link:
+    return Link(
+        date=date(2020, 2, day),
+        parent_digest="",
+        delta_digest="",
+        config_digest="",
+        users=users,
+        figures={"updated": {"ndcg@20": ndcg}} if users else {},
+        losses={},
+    )
+
+
+def test_the_strangest_day_is_the_one_foretold_worst_for_what_is_usual() -> None:
+    chain = [
+        link(1, 0.4),
+        link(2, 0.2, users=80),
+        link(3, 0.3),
+        link(4, 0.1),
+        link(5, 0.0, users=5),
+    ]
+
+    found = gate.strangest(chain, date(2020, 2, 2), 20)
+
+    # Days 1 to 3: 40 users of .4, 80 of .2 and 40 of .3. Five users say nothing.
+    assert found == Strange("2020-02-04", 40, 0.1, pytest.approx((16 + 16 + 12) / 160))
+
+
+def test_days_that_the_champion_has_learned_or_nobody_was_measured_on_are_not_judged() -> None:
+    chain = [link(1, 0.4), link(2, 0.01), link(3, 0.0, users=0)]
+
+    assert gate.strangest(chain, date(2020, 2, 2), 20) is None
+    assert gate.strangest(chain, date(2020, 2, 1), 20) is not None
+    assert gate.strangest(chain[:1], date(2020, 1, 1), 20) is None
+
+
+@pytest.mark.parametrize(("ndcg", "is_let_pass"), [(0.09, True), (0.089, False)])
+def test_a_day_that_is_not_the_shoppers_doing_is_rejected(ndcg: float, is_let_pass: bool) -> None:
+    measured = Measured(20, strange=Strange("2020-02-04", 40, ndcg, 0.3))
+
+    found = gate.complaints(measured, GATE)
+
+    assert (found == []) == is_let_pass
+    if not is_let_pass:
+        assert found[0].startswith(
+            "what 40 users bought on 2020-02-04 was foretold with NDCG@20 0.0890, less than 30 % "
+            "of the usual 0.3000: look at that day's files"
+        )

@@ -259,9 +259,10 @@ class DayConfig(Group):
     """How a day is learned.
 
     Attributes:
-        epochs: passes: of the fusion over what was bought, and of the towers over what was liked.
-        replay: likes of other days that the towers learn again, for each of the day.
-        pull: how much of its way from the cold model a weight that was moved goes back.
+        epochs: passes of the fusion over what was bought, and over what was liked of towers that
+            were trained by gradient steps.
+        replay: likes of other days that such towers learn again, for each of the day.
+        pull: how much of their way from the cold model the layers go back each day.
         choices: how the fusion learns.
     """
 

@@ -21,6 +21,8 @@ from progrec.learning.evaluation import Scorer, Task
 from progrec.learning.evidence import DEMAND
 from progrec.learning.vocabulary import Rows
 
+UPDATED = "updated"
+"""The name of the model that the chain has come to."""
 METRICS = ("ndcg", "recall", "hr")
 LATE = 1 + list(DEMAND).index("purchases_7")
 """The column of the demand that says what sold in the last days."""
@@ -70,7 +72,7 @@ def contenders(updated: Bundle, frozen: Bundle) -> dict[str, Scorer]:
     """The bundle as updated up to the day before, the cold model, and popularity of late."""
     n_items = len(updated.items)
     return {
-        "updated": Served(updated, n_items),
+        UPDATED: Served(updated, n_items),
         "frozen": Served(frozen, n_items),
         "popularity": Late(updated),
     }

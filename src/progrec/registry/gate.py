@@ -4,17 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
 
-from progrec.learning.bundle import Bundle
+from progrec.learning.bundle import Bundle, Link
 from progrec.learning.exam import Exam, Result
+from progrec.learning.prequential import UPDATED
 from progrec.learning.showing import Showing, broken_weights
 from progrec.settings import GateSettings, Settings
 
 SEED = 0
+FEW = 20
+"""Users; what fewer of them do on a day says little of it."""
+
+
+@dataclass(frozen=True)
+class Strange:
+    """A day on which a shop's own model could foretell far less than on the days before.
+
+    Attributes:
+        date: the day.
+        users: how many were measured on it.
+        ndcg: of the model that had learned up to the day before.
+        usual: its mean over the users of the days before.
+    """
+
+    date: str
+    users: int
+    ndcg: float
+    usual: float
 
 
 @dataclass(frozen=True)
@@ -28,6 +48,8 @@ class Measured:
         champion: what the champion shows to the same users; None if there is none to compare with.
         frozen: the exam on history's last days, if there is a champion and anybody to ask.
         recent: the exam on the last days that both have learned, likewise.
+        strange: of the days that the challenger alone has learned, the one foretold worst for what
+            is usual, if there is any that can be judged.
     """
 
     k: int
@@ -36,6 +58,7 @@ class Measured:
     champion: Showing | None = None
     frozen: Result | None = None
     recent: Result | None = None
+    strange: Strange | None = None
 
     @property
     def figures(self) -> dict[str, object]:
@@ -59,7 +82,8 @@ def measure(challenger: Bundle, champion: Bundle | None, config: Settings) -> Me
         shown = Showing.of(champion, asked, k)
         if shown.users > 0 and shown.unusable == 0:
             exams = _exams(champion, challenger, config)
-            return Measured(k, (), Showing.of(challenger, asked, k), shown, *exams)
+            strange = strangest(challenger.provenance.chain, champion.watermark, k)
+            return Measured(k, (), Showing.of(challenger, asked, k), shown, *exams, strange)
     return Measured(k, (), Showing.of(challenger, _drawn(challenger.users.ids, n), k))
 
 
@@ -79,7 +103,32 @@ def complaints(measured: Measured, gate: GateSettings) -> list[str]:
         *_of_loss("validation window", measured.frozen, gate.tolerance.frozen, measured.k),
         *_of_loss("recent days", measured.recent, gate.tolerance.recent, measured.k),
         *_of_change(measured, gate),
+        *_of_days(measured, gate),
     ]
+
+
+def strangest(chain: Sequence[Link], learned: date, k: int) -> Strange | None:
+    """The day after those learned that was foretold worst, relative to the days before it.
+
+    Each day was measured before it was learned: what shoppers did not do, as a bot's or a faulty
+    import's purchases at random, no model of theirs can foretell. Days of fewer than `FEW` users
+    say nothing, nor does the first.
+
+    Args:
+        chain: the days that a challenger has learned, in order.
+        learned: the last day that the champion has learned.
+        k: length of the lists that were measured.
+    """
+    total, users = 0.0, 0
+    found: list[Strange] = []
+    for link in chain:
+        ndcg = link.figures.get(UPDATED, {}).get(f"ndcg@{k}")
+        if ndcg is None:
+            continue
+        if total and link.users >= FEW and link.date > learned:
+            found.append(Strange(str(link.date), link.users, ndcg, total / users))
+        total, users = total + ndcg * link.users, users + link.users
+    return min(found, key=lambda day: day.ndcg / day.usual, default=None)
 
 
 def _drawn(user_ids: npt.NDArray[np.object_], n: int) -> list[str]:
@@ -134,6 +183,17 @@ def _of_loss(days: str, result: Result | None, tolerance: float, k: int) -> Iter
             f"on the {days} NDCG@{k} falls by {100 * loss:.1f} %, from {before:.4f} to {now:.4f} "
             f"for {result.users:,} users: more than {100 * tolerance:g} %, and more than chance "
             f"explains (95 % interval of the difference: {result.low:+.4f} to {result.high:+.4f})"
+        )
+
+
+def _of_days(measured: Measured, gate: GateSettings) -> Iterator[str]:
+    day = measured.strange
+    if day is not None and day.ndcg < gate.min_foretold * day.usual:
+        yield (
+            f"what {day.users:,} users bought on {day.date} was foretold with NDCG@{measured.k} "
+            f"{day.ndcg:.4f}, less than {100 * gate.min_foretold:g} % of the usual "
+            f"{day.usual:.4f}: look at that day's files; take them out of data/, or promote the "
+            "version by hand"
         )
 
 
