@@ -111,7 +111,7 @@ def cold_model() -> Bundle:
             watermark=day,
         ),
         known.with_neighbours(config, 1.0),
-        Recipe(start=start, epochs=0),
+        Recipe(start=start, epochs=1),  # so that a day takes gradient steps, too
     )
 
 

@@ -459,6 +459,20 @@ def test_a_day_is_learned_by_the_loss_and_the_sampler_of_conf(
     assert 0 < losses["loss"] < 5
 
 
+def test_towers_of_least_squares_alone_take_no_gradient_steps(
+    cold: Bundle, learn: Learn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = replace(cold, recipe=cold.recipe.model_copy(update={"epochs": 0}))
+    monkeypatch.setattr(daily, "_steps", lambda *_: pytest.fail("a step was taken"))
+
+    after = learn(alone, bought("u03 p00", "u07 p05"))
+
+    mlp = slice(cold.network.gmf_width, None)
+    assert torch.equal(after.network.users.weight[:, mlp], cold.network.users.weight[:, mlp])
+    assert torch.equal(after.network.items.weight[:, mlp], cold.network.items.weight[:, mlp])
+    assert not torch.equal(after.network.users.weight, cold.network.users.weight)
+
+
 def test_a_day_is_learned_whole_whatever_the_half_life(cold: Bundle, learn: Learn) -> None:
     default, fading = (
         learn(cold, days_after(1)),

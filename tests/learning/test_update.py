@@ -221,7 +221,7 @@ def test_the_run_names_deltas_and_bundle_and_has_each_days_figures(
     (run,) = project.runs("update", f"tags.bundle_digest = '{digest}'")
 
     (given,) = run.inputs.dataset_inputs
-    losses = project.client.get_metric_history(run.info.run_id, "loss")
+    users = project.client.get_metric_history(run.info.run_id, "users")
     assert given.dataset.name == "deltas"
     assert given.dataset.digest == content.digest(
         project.folder / "artifacts/features/delta/enriched"
@@ -229,7 +229,7 @@ def test_the_run_names_deltas_and_bundle_and_has_each_days_figures(
     assert run.info.run_name == "trainer.threads=1,update.epochs=1"
     assert run.data.params["update.epochs"] == "1"
     # Days after the last one of history.
-    assert [metric.step for metric in losses] == [1, 2]
+    assert [metric.step for metric in users] == [1, 2]
 
 
 def test_a_sweep_of_updates_leaves_the_stages_output_alone(
