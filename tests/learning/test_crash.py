@@ -110,6 +110,7 @@ def links_at(path: Path) -> int | None:
     return len(Bundle.load(path).provenance.chain) if path.exists() else None
 
 
+@pytest.mark.slow
 def test_killed_anywhere_the_update_ends_as_if_it_had_not_been(
     config: Callable[..., UpdateConfig], tmp_path: Path
 ) -> None:
