@@ -16,6 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Project
 
+pytestmark = pytest.mark.slow
+
 PICKED_UP_SECONDS = 90
 LONG_AGO = "2019-12-01T12:00:00Z"
 
