@@ -14,6 +14,7 @@ import pytest
 
 from progrec import warehouse
 from progrec.errors import InputError
+from progrec.events import catalogue
 from progrec.events import ingest as ingestion
 from progrec.events.ingest import Counts
 from raw_shop import FOUR, PARAMS, VIEW, Shop
@@ -301,13 +302,13 @@ def test_the_command_ends_an_error_without_a_stack_trace(
 def test_outputs_are_swapped_in_together(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first old output goes when the last new one lies ready."""
     shop.log(VIEW).ingest()
-    write, before = ingestion._write_catalogue, shop.bytes()
+    write, before = catalogue.write, shop.bytes()
 
-    def look(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    def look(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         assert {name: shop.bytes()[name] for name in before} == before
-        return write(connection, path)
+        write(connection, path)
 
-    monkeypatch.setattr(ingestion, "_write_catalogue", look)
+    monkeypatch.setattr(catalogue, "write", look)
     shop.log("u9,p9,2020-01-09,view").ingest()
 
     assert shop.events(columns="user_id") == ["u9"]

@@ -23,12 +23,13 @@ from learning.shop import (
     Checkerboard,
     Event,
     cold_model,
+    day_of,
     delta_of,
     history_of,
     interactions_of,
 )
 from progrec.learning import config as configs
-from progrec.learning import side, update
+from progrec.learning import daily, side, update
 from progrec.learning.bundle import Bundle, Provenance
 from progrec.learning.config import ModelConfig, NeighboursConfig, TrainConfig, UpdateConfig
 from progrec.learning.evidence import Evidence
@@ -336,3 +337,33 @@ def bundle_with_fusion(bundle: Bundle) -> Bundle:
     known = Evidence.of(interactions_of(events), bundle.users, bundle.vocabulary, day)
     neighbours = NeighboursConfig(regularizations=(1.0,), max_items=4, kept=2)
     return replace(bundle, network=network.eval(), evidence=known.with_neighbours(neighbours, 1.0))
+
+
+@pytest.fixture
+def saved(bundle: Bundle, tmp_path: Path) -> Path:
+    """The folder of a whole bundle."""
+    bundle.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def fused(bundle_with_fusion: Bundle, tmp_path: Path) -> Path:
+    """The folder of a whole bundle with evidence."""
+    bundle_with_fusion.save(tmp_path / "fused")
+    return tmp_path / "fused"
+
+
+@pytest.fixture
+def day_config(update_config: Callable[..., UpdateConfig]) -> Callable[..., UpdateConfig]:
+    """Overrides -> how a day is learned."""
+    return lambda *overrides: update_config(Path("unused"), Path("unused"), *overrides)
+
+
+@pytest.fixture
+def learn(day_config: Callable[..., UpdateConfig]) -> Callable[..., Bundle]:
+    """A bundle, a day and overrides -> what it becomes, being the cold model itself."""
+
+    def learned(bundle: Bundle, events: Sequence[Event], *overrides: str) -> Bundle:
+        return daily.learn(bundle, day_of(events), bundle.network, day_config(*overrides))[0]
+
+    return learned

@@ -28,8 +28,27 @@ COUNTS = {
     "purchase": "num_purchases",
 }
 
+FILES = {
+    "config.json",
+    "demand.parquet",
+    "history.parquet",
+    "items.parquet",
+    "model.safetensors",
+    "neighbours.parquet",
+    "provenance.json",
+    "purchases.parquet",
+    "recipe.json",
+    "users.parquet",
+}
+"""Of a bundle."""
+
 Event = tuple[str, str, str, str]
 """Day, user, item and event type."""
+
+
+def bought(*pairs: str, day: str = "2020-02-01") -> list[Event]:
+    """Purchases: "ann p01" is one."""
+    return [(day, *pair.split(), "purchase") for pair in pairs]
 
 
 class Checkerboard:

@@ -1,151 +1,27 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from learning.shop import Checkerboard, Event, day_of, days_after
+from learning.shop import Checkerboard, Event, bought, day_of, days_after
 from progrec.learning import daily
 from progrec.learning.batches import Batches
 from progrec.learning.bundle import FROM_NOISE, Bundle
 from progrec.learning.config import UpdateConfig
 from progrec.learning.dataset import Pairs
-from progrec.learning.embeddings import Side
 from progrec.learning.fold_in import FoldIn
 from progrec.learning.ncf import NCF
-from progrec.learning.touches import Touches
 
 HISTORY = Checkerboard()
 DAY = "2020-02-01"
 Config = Callable[..., UpdateConfig]
 Learn = Callable[..., Bundle]
-
-
-@pytest.fixture
-def config(update_config: Callable[..., UpdateConfig]) -> Config:
-    """Overrides -> how a day is learned."""
-    return lambda *overrides: update_config(Path("unused"), Path("unused"), *overrides)
-
-
-@pytest.fixture
-def learn(config: Config) -> Learn:
-    """A bundle, a day and overrides -> what it becomes, being the cold model itself."""
-
-    def learned(bundle: Bundle, events: Sequence[Event], *overrides: str) -> Bundle:
-        return daily.learn(bundle, day_of(events), bundle.network, config(*overrides))[0]
-
-    return learned
-
-
-def bought(*pairs: str, day: str = DAY) -> list[Event]:
-    """Purchases: "ann p01" is one."""
-    return [(day, *pair.split(), "purchase") for pair in pairs]
-
-
-# What there is after it
-
-
-def test_an_item_that_the_days_features_lack_has_no_category(
-    bundle: Bundle, config: Config
-) -> None:
-    day = day_of(bought("ann p08", "ann p09"))
-    day = replace(day, item_features=day.item_features[:1])
-
-    grown, _ = daily.learn(bundle, day, bundle.network, config())
-
-    assert grown.category.tolist() == ["kind 0", "kind 1", "kind 0", None, "kind 0", None]
-
-
-def test_who_buys_on_two_days_counts_twice_in_popularity_but_once_as_bought(
-    bundle: Bundle, learn: Learn
-) -> None:
-    once = learn(bundle, bought("zoe p01"))
-    twice = learn(once, bought("zoe p01", day="2020-02-03"))
-
-    assert once.popularity.tolist() == [2, 2, 0, 0]
-    assert twice.popularity.tolist() == [2, 3, 0, 0]
-    assert twice.purchases.to_numpy().tolist()[3:] == [[3, 1, date(2020, 2, 1)]]
-
-
-def test_a_bundle_that_nothing_was_ever_bought_from_is_updated_like_any(
-    bundle: Bundle, learn: Learn, tmp_path: Path
-) -> None:
-    nothing = bundle.evidence.touches.table()[:0]
-    evidence = replace(bundle.evidence, touches=Touches.of(nothing))
-    replace(bundle, purchases=bundle.purchases[:0], evidence=evidence).save(tmp_path / "model")
-
-    grown = learn(Bundle.load(tmp_path / "model"), bought("ann p00", "bob p09"))
-
-    assert grown.purchases.to_numpy().tolist() == [
-        [0, 0, date(2020, 2, 1)],
-        [1, 4, date(2020, 2, 1)],
-    ]
-    grown.save(tmp_path / "grown")
-    assert Bundle.load(tmp_path / "grown").bought.nnz == 2
-
-
-def test_the_bundle_before_stays_as_it_is(cold: Bundle, learn: Learn) -> None:
-    before = {name: value.clone() for name, value in cold.network.state_dict().items()}
-    tables = cold.items.copy(), cold.purchases.copy(), cold.evidence.touches.table()
-
-    learn(cold, days_after(1))
-
-    for name, value in cold.network.state_dict().items():
-        assert torch.equal(value, before[name]), name
-    for table, old in zip(
-        (cold.items, cold.purchases, cold.evidence.touches.table()), tables, strict=True
-    ):
-        pd.testing.assert_frame_equal(table, old)
-
-
-ANY_DAYS = st.lists(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["u00", "u01", "u02", "new", "other"]),
-            st.sampled_from(["p00", "p01", "p02", "p20"]),
-            st.sampled_from(["purchase", "view", "remove_from_cart"]),
-        ),
-        min_size=1,
-        max_size=8,
-    ),
-    min_size=1,
-    max_size=3,
-)
-
-
-@settings(
-    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(ANY_DAYS)
-def test_the_purchases_are_all_first_ones(
-    cold: Bundle, learn: Learn, days: list[list[tuple[str, str, str]]]
-) -> None:
-    bundle = cold
-    events = [*HISTORY.events]
-    for number, done in enumerate(days, 1):
-        today = [(f"2020-02-{number:02}", *what) for what in done]
-        bundle = learn(bundle, today, "update.epochs=1")
-        events += today
-
-    first: dict[tuple[str, str], str] = {}
-    for day, user, item, kind in sorted(events):
-        if kind == "purchase":
-            first.setdefault((user, item), day)
-    users, items = bundle.users.ids, bundle.item_ids
-    found = [
-        ((users[row.user], items[row.item]), row.date.isoformat())
-        for row in bundle.purchases.itertuples()
-    ]
-    assert len(found) == len(first)
-    assert dict(found) == first
 
 
 # Rows
@@ -203,26 +79,6 @@ def test_a_product_first_seen_today_is_recommended_today_to_those_like_its_buyer
     unbought[:, :12][cold.bought[cold.users.rows(["u00", "u01"])].toarray() > 0] = -1
     assert new in np.argsort(-unbought[0])[:2]
     assert scores[0, new] > scores[1, new]
-
-
-@pytest.mark.parametrize("new_kind", [False, True])
-def test_new_rows_start_from_the_mean_and_items_from_that_of_their_kind(
-    bundle: Bundle, learn: Learn, new_kind: bool
-) -> None:
-    # Nothing is learned of a removal.
-    item = "p09" if not new_kind else "p05"
-    day = [(DAY, "zoe", item, "remove_from_cart")]
-    if new_kind:
-        bundle = replace(bundle, items=bundle.items.assign(category="another"))
-
-    after = learn(bundle, day, "update.pull=0")
-
-    old = bundle.network.items.weight
-    expected = old.mean(dim=0) if new_kind else old[1]  # p01 alone is of kind 1
-    torch.testing.assert_close(after.network.items.weight[4], expected)
-    torch.testing.assert_close(
-        after.network.users.weight[3], bundle.network.users.weight.mean(dim=0)
-    )
 
 
 def no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +146,7 @@ def test_who_has_a_row_after_a_day_is_where_folding_in_would_have_them(
     no_steps(monkeypatch)
     after = learn(cold, bought("new p00", "new p02"), "update.pull=0")
 
-    fold = FoldIn.of_users(after.network, after.recipe.start)
+    fold = FoldIn.of(after.network, after.recipe.start)
     row = after.users.rows(["new"])
     found = fold.embeddings(after.evidence.touches.likes_of(row, 12))
 
@@ -312,7 +168,7 @@ def layers(network: NCF) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("pull", [0.0, 0.25, 1.0])
 def test_the_layers_go_a_part_of_their_way_back_to_the_cold_model(
-    cold: Bundle, config: Config, pull: float
+    cold: Bundle, day_config: Config, pull: float
 ) -> None:
     day = day_of(days_after(1))
     torch.manual_seed(8)
@@ -320,8 +176,8 @@ def test_the_layers_go_a_part_of_their_way_back_to_the_cold_model(
     for weight in frozen.parameters():
         torch.nn.init.normal_(weight)
 
-    free, _ = daily.learn(cold, day, frozen, config("update.pull=0"))
-    pulled, _ = daily.learn(cold, day, frozen, config(f"update.pull={pull}"))
+    free, _ = daily.learn(cold, day, frozen, day_config("update.pull=0"))
+    pulled, _ = daily.learn(cold, day, frozen, day_config(f"update.pull={pull}"))
 
     after, start = layers(free.network), layers(frozen)
     assert any(name.startswith("fusion.") for name in after)
@@ -402,12 +258,12 @@ def test_a_bundle_that_was_loaded_replays_the_same(
 
 
 def test_a_day_that_only_removes_makes_rows_and_evidence_and_teaches_nothing(
-    bundle_with_fusion: Bundle, config: Config
+    bundle_with_fusion: Bundle, day_config: Config
 ) -> None:
     before = bundle_with_fusion
     day = day_of([(DAY, "zoe", "p09", "remove_from_cart")])
 
-    grown, losses = daily.learn(before, day, before.network, config())
+    grown, losses = daily.learn(before, day, before.network, day_config())
 
     old = before.network.state_dict()
     for name, weight in grown.network.state_dict().items():
@@ -447,12 +303,12 @@ def test_what_a_day_shows_is_learned(bundle: Bundle, learn: Learn) -> None:
     ids=lambda overrides: overrides[0],
 )
 def test_a_day_is_learned_by_the_loss_and_the_sampler_of_conf(
-    cold: Bundle, config: Config, overrides: tuple[str, ...]
+    cold: Bundle, day_config: Config, overrides: tuple[str, ...]
 ) -> None:
     day = day_of(days_after(1))
 
     (default, _), (chosen, losses) = (
-        daily.learn(cold, day, cold.network, config(*given)) for given in ((), overrides)
+        daily.learn(cold, day, cold.network, day_config(*given)) for given in ((), overrides)
     )
 
     assert not torch.equal(default.network.items.weight, chosen.network.items.weight)
@@ -484,7 +340,7 @@ def test_a_day_is_learned_whole_whatever_the_half_life(cold: Bundle, learn: Lear
 
 
 def test_the_fusion_learns_from_what_was_known_before_the_day(
-    cold: Bundle, config: Config, monkeypatch: pytest.MonkeyPatch
+    cold: Bundle, day_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     refine = daily.fusion.refine
@@ -500,7 +356,7 @@ def test_the_fusion_learns_from_what_was_known_before_the_day(
         bought(f"u00 {HISTORY.own('u00')[5]}", f"u00 {again}", "u05 p00", "new p03", "u07 p20")
     )
 
-    _, losses = daily.learn(cold, day, cold.network, config())
+    _, losses = daily.learn(cold, day, cold.network, day_config())
 
     (examples,) = seen
     assert examples.inputs.shape[:2] == (2, 12)
@@ -536,92 +392,3 @@ def test_the_task_is_of_known_users_and_what_is_new_to_them_and_known(bundle: Bu
 @pytest.mark.parametrize("day", [bought("zoe p00"), bought("ann p09"), bought("ann p00")])
 def test_a_day_may_have_nobody_to_be_measured_on(bundle: Bundle, day: list[Event]) -> None:
     assert len(daily.task_of(bundle, day_of(day))) == 0
-
-
-# With side inputs
-
-# Nothing in it has a weight, so that nothing but the rows is made of it.
-UNTAUGHT = [
-    (DAY, "zoe", "p06", "remove_from_cart"),
-    (DAY, "zoe", "p07", "remove_from_cart"),
-    (DAY, "ann", "p00", "remove_from_cart"),
-]
-
-
-def sides(bundle: Bundle) -> tuple[Side, Side]:
-    users, items = bundle.network.users.side, bundle.network.items.side
-    assert users is not None
-    assert items is not None
-    return users, items
-
-
-def test_the_first_embedding_of_who_and_what_is_new_is_what_is_known_of_them(
-    bundle_with_side: Bundle, learn: Learn
-) -> None:
-    bundle = learn(bundle_with_side, UNTAUGHT)
-
-    users, items = sides(bundle)
-    zoe, p06 = torch.tensor([3]), torch.tensor([4])
-    nothing_done = -users.mean / users.deviation
-    torch.testing.assert_close(users.inputs[3], torch.cat([nothing_done, torch.zeros(2)]))
-    torch.testing.assert_close(
-        bundle.network.users(zoe)[0], users.weight @ users.inputs[3] + users.bias
-    )
-    kind_0, no_brand = items.tables[0][1], items.tables[1][0]
-    never_seen_and_never_sold = torch.stack(
-        [-items.mean[0] / items.deviation[0], *torch.tensor([0.0, 0.0, 1.0])]
-    )
-    torch.testing.assert_close(items.inputs[4], never_seen_and_never_sold)
-    torch.testing.assert_close(
-        bundle.network.items(p06)[0],
-        items.weight @ items.inputs[4] + items.bias + kind_0 + no_brand,
-    )
-
-
-def test_new_items_of_different_kinds_differ_from_the_start_and_of_the_same_do_not(
-    bundle_with_side: Bundle, learn: Learn
-) -> None:
-    bundle = learn(bundle_with_side, [*UNTAUGHT, (DAY, "zoe", "p08", "remove_from_cart")])
-
-    p06, p07, p08 = bundle.network.items(torch.tensor([4, 5, 6]))
-    assert not torch.equal(p06, p07)
-    assert torch.equal(p06, p08)
-
-
-def test_a_kind_that_is_new_has_an_embedding_from_then_on(
-    bundle_with_side: Bundle, config: Config, tmp_path: Path
-) -> None:
-    day = day_of(bought("ann p05"))
-    day = replace(day, item_features=day.item_features.assign(category="new", brand="new"))
-
-    grown, _ = daily.learn(bundle_with_side, day, bundle_with_side.network, config())
-
-    _, items = sides(grown)
-    assert [len(table) for table in items.tables] == [4, 2]
-    assert not torch.equal(items.tables[0][3], items.tables[0][0])
-    scores = grown.save(tmp_path / "grown").scores(["ann"])
-    assert (Bundle.load(tmp_path / "grown").scores(["ann"]) == scores).all()
-
-
-def test_what_was_known_is_told_of_the_day_after_it_was_learned(
-    bundle_with_side: Bundle, learn: Learn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    while_learning = []
-    steps = daily._steps
-
-    def watched(network: NCF, *rest: object) -> float:
-        while_learning.extend(part.side.inputs.clone() for part in (network.users, network.items))
-        return steps(network, *rest)
-
-    monkeypatch.setattr(daily, "_steps", watched)
-
-    bundle = learn(bundle_with_side, [*UNTAUGHT, *bought("ann p00")])
-
-    for during, after, before in zip(
-        while_learning, sides(bundle), sides(bundle_with_side), strict=True
-    ):
-        n_old = len(before.inputs)
-        # ann and p00 have the first rows; the other old ones were not touched.
-        assert torch.equal(during[:n_old], before.inputs)
-        assert torch.equal(after.inputs[1:], during[1:])
-        assert not torch.equal(after.inputs[0], during[0])

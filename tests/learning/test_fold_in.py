@@ -8,7 +8,7 @@ from torch import Tensor
 
 from progrec.learning import ials
 from progrec.learning.config import FeaturesConfig, IALSConfig, ModelConfig
-from progrec.learning.fold_in import FoldIn
+from progrec.learning.fold_in import FoldIn, solutions
 from progrec.learning.ncf import NCF
 
 START = IALSConfig(regularization=0.05, unobserved_weight=0.2, iterations=3, deviation=0.5)
@@ -41,28 +41,32 @@ def ridge(others: Tensor, likes: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(rows, wanted, rcond=None)[0]
 
 
-@pytest.mark.parametrize("side", ["users", "items"])
-def test_the_gmf_towers_part_is_the_regression_on_the_other_side(side: str) -> None:
+def test_the_gmf_towers_part_is_the_regression_on_the_items_and_the_rest_the_mean() -> None:
     made = network("gmf", "mlp")
     likes = np.array([[1, 0, 1, 0, 0, 0, 0], [0, 1, 1, 1, 0, 0, 1]], np.float32)
-    if side == "items":
-        likes = np.pad(likes, ((0, 0), (0, 5)))
-    own, others = (made.users, made.items) if side == "users" else (made.items, made.users)
-    fold = FoldIn.of_users(made, START) if side == "users" else FoldIn.of_items(made, START)
 
-    found = fold.embeddings(csr_array(likes)).numpy()
+    found = FoldIn.of(made, START).embeddings(csr_array(likes)).numpy()
 
+    typical = made.users.weight[:, 4:].mean(dim=0).detach().numpy()
     for embedding, liked in zip(found, likes, strict=True):
-        np.testing.assert_allclose(embedding[:4], ridge(others.weight[:, :4], liked), atol=1e-5)
-        np.testing.assert_allclose(
-            embedding[4:], own.weight[:, 4:].mean(dim=0).detach().numpy(), rtol=1e-5
-        )
+        np.testing.assert_allclose(embedding[:4], ridge(made.items.weight[:, :4], liked), atol=1e-5)
+        np.testing.assert_allclose(embedding[4:], typical, rtol=1e-5)
+
+
+def test_solutions_are_regressions_on_either_side() -> None:
+    users = network("gmf").users.weight.detach()
+    liked_by = np.array([[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0], [0] * 12], np.float32)
+
+    found = solutions(users, csr_array(liked_by), START).numpy()
+
+    np.testing.assert_allclose(found[0], ridge(users, liked_by[0]), atol=1e-5)
+    assert not found[1].any()
 
 
 def test_users_of_the_training_get_their_own_rows_again() -> None:
     made = network("gmf")
 
-    found = FoldIn.of_users(made, START).embeddings(LIKES)
+    found = FoldIn.of(made, START).embeddings(LIKES)
 
     torch.testing.assert_close(found, made.users.weight.detach(), rtol=1e-4, atol=1e-5)
 
@@ -71,7 +75,7 @@ def test_side_inputs_of_the_other_side_count() -> None:
     made = network("gmf", features=FeaturesConfig(attributes=("category",)))
     torch.nn.init.normal_(made.items.side.words[0].weight)
 
-    found = FoldIn.of_users(made, START).embeddings(LIKES[:1]).numpy()
+    found = FoldIn.of(made, START).embeddings(LIKES[:1]).numpy()
 
     whole = made.items(torch.arange(7))
     np.testing.assert_allclose(found[0], ridge(whole, LIKES[:1].toarray()[0]), atol=1e-5)
@@ -83,11 +87,11 @@ def test_towers_from_noise_take_who_is_new_for_the_mean_of_the_known(
 ) -> None:
     made = network(*towers)
 
-    found = FoldIn.of_users(made, START if towers == ("mlp",) else None).embeddings(LIKES[:3])
+    found = FoldIn.of(made, START if towers == ("mlp",) else None).embeddings(LIKES[:3])
 
     expected = made.users.weight.mean(dim=0).detach()
     assert all(torch.equal(embedding, expected) for embedding in found)
 
 
 def test_nobody_is_nobody() -> None:
-    assert FoldIn.of_users(network("gmf"), START).embeddings(LIKES[:0]).shape == (0, 4)
+    assert FoldIn.of(network("gmf"), START).embeddings(LIKES[:0]).shape == (0, 4)

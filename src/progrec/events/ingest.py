@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -15,7 +14,7 @@ import typer
 
 from progrec import atomic, progress, settings, warehouse
 from progrec.errors import InputError, reported
-from progrec.events import raw, source, validation
+from progrec.events import catalogue, raw, source, validation
 from progrec.events.schema import BATCH, CATALOGUE, COLUMNS, RECEIVED_AT, REQUIRED, STREAM
 from progrec.events.source import Source
 from progrec.events.validation import LATE
@@ -30,8 +29,6 @@ _TYPES = {  # of the columns that are no text
     RECEIVED_AT: "timestamp",
 }
 _KNOWN = (*COLUMNS, RECEIVED_AT)  # of a log or a batch
-
-_USABLE = "problem is null and product_id is not null"
 
 
 @dataclass(frozen=True)
@@ -61,26 +58,26 @@ def ingest(data: Path, out: Path, report: Path, config: IngestSettings, cutoff: 
         InputError: a file cannot be read, too many rows are bad, or no event lies before the
             cutoff. The message names file, line and remedy.
     """
-    sources, products = _sources(data, config), _products(data, config)
+    sources, products = _sources(data, config), catalogue.sources(data, config)
     with (
         warehouse.connect() as connection,
         atomic.replacing(out / "history") as history,
         atomic.replacing(out / "delta") as delta,
         atomic.replacing(out / "late.parquet") as late,
         atomic.replacing(out / "quarantine.parquet") as quarantine,
-        atomic.replacing(out / "catalogue.parquet") as catalogue,
+        atomic.replacing(out / "catalogue.parquet") as products_out,
     ):
         _stage(connection, sources, config)
         _part(connection, sources)
         _refuse_no_rows(connection)
-        _stage_catalogue(connection, products)
+        catalogue.stage(connection, products)
         _refuse_too_many_bad(connection, config)
         _refuse_no_history(connection, cutoff)
         days = _write_events(connection, history, delta, cutoff, config)
         _write_late(connection, late)
         _write_quarantine(connection, quarantine)
-        n_products = _write_catalogue(connection, catalogue)
-        content = _report(connection, [*sources, *products], days, cutoff, n_products)
+        catalogue.write(connection, products_out)
+        content = _report(connection, [*sources, *products], days, cutoff)
         counts = _count(connection, days)
     atomic.write_json(report, content)
     return counts
@@ -116,14 +113,6 @@ def _refuse_unknown_meanings(config: IngestSettings) -> None:
             )
 
 
-def _products(data: Path, config: IngestSettings) -> list[tuple[str, Source]]:
-    """The files of the catalogue."""
-    return [
-        (raw.PRODUCTS, source.understand(path, CATALOGUE, ("product_id",), config.column_aliases))
-        for path in source.find(data / raw.PRODUCTS)
-    ]
-
-
 def _stage(
     connection: duckdb.DuckDBPyConnection,
     sources: Sequence[tuple[str, Source]],
@@ -147,7 +136,7 @@ def _stage(
     start = 0
     for kind, file in progress.steps(sources, "reading raw files"):
         query = validation.judged(kind, file, config)
-        with _readable(file):
+        with source.readable(file):
             inserted = connection.execute(f"insert into staged by name {query}").fetchall()
         stop = start + inserted[0][0]
         connection.execute(
@@ -317,63 +306,16 @@ def _write_quarantine(connection: duckdb.DuckDBPyConnection, path: Path) -> None
     )
 
 
-def _stage_catalogue(
-    connection: duckdb.DuckDBPyConnection, products: Sequence[tuple[str, Source]]
-) -> None:
-    """Makes the table `products` of every row of the catalogue."""
-    texts = ", ".join(f"{column} varchar" for column in CATALOGUE)
-    connection.execute(f"create table products (problem varchar, {texts})")
-    for _, file in products:
-        with _readable(file):
-            connection.execute(
-                "insert into products by name select * exclude (content) "
-                f"from ({source.rows(file, CATALOGUE)}) where content is not null"
-            )
-
-
-def _write_catalogue(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    """One row a product: of each column, the value that stands last in the files."""
-    attributes = ", ".join(
-        f"arg_max({column}, rowid) filter ({column} is not null) as {column}"
-        for column in CATALOGUE
-        if column != "product_id"
-    )
-    return warehouse.write_parquet(
-        connection,
-        f"""
-            select product_id, {attributes}
-            from products
-            where {_USABLE}
-            group by product_id
-            order by product_id
-        """,
-        path,
-    )
-
-
-@contextmanager
-def _readable(file: Source) -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as error:
-        reason = source.damage(file.path) or f"cannot be read ({str(error).splitlines()[0]})"
-        raise InputError(f"{file.path}: {reason}") from None
-
-
 def _report(
     connection: duckdb.DuckDBPyConnection,
     sources: Sequence[tuple[str, Source]],
     days: Mapping[date, int],
     cutoff: date,
-    n_products: int,
 ) -> dict[str, object]:
     reasons = connection.execute(
         "select field || ' ' || split_part(reason, ':', 1) as problem, count(*) "
         "from bad group by problem order by problem"
     ).fetchall()
-    listed, unusable = connection.execute(
-        f"select count(*), count(*) filter (not ({_USABLE})) from products"
-    ).fetchall()[0]
     return {
         "files": len(sources),
         "rows": asdict(_count(connection, days)),
@@ -384,7 +326,7 @@ def _report(
         },
         "history": _extent(connection, days, f"day < date '{cutoff}'"),
         "delta": _extent(connection, days, f"day >= date '{cutoff}'"),
-        "catalogue": {"rows": listed, "unusable": unusable, "products": n_products},
+        "catalogue": catalogue.counts(connection),
     }
 
 

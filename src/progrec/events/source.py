@@ -7,11 +7,13 @@ import difflib
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -280,3 +282,13 @@ def _hint(name: str, header: tuple[str, ...]) -> str:
     if not near:
         return "; if it goes by another name, add that to ingest.column_aliases in params.yaml"
     return f"; if {near[0]} is meant, add '{near[0]}: {name}' to ingest.column_aliases"
+
+
+@contextmanager
+def readable(file: Source) -> Iterator[None]:
+    """Turns what goes wrong while a file is read into an InputError that names it."""
+    try:
+        yield
+    except duckdb.Error as error:
+        reason = damage(file.path) or f"cannot be read ({str(error).splitlines()[0]})"
+        raise InputError(f"{file.path}: {reason}") from None

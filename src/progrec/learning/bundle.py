@@ -205,7 +205,7 @@ class Bundle:
 
     @cached_property
     def _strangers(self) -> FoldIn:
-        return FoldIn.of_users(self.network, self.recipe.start)
+        return FoldIn.of(self.network, self.recipe.start)
 
     def probabilities(self, users: Rows) -> npt.NDArray[np.float32]:
         """(b,) user rows -> (b, n_items) purchase probabilities."""

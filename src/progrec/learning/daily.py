@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from progrec.learning import dataset, fold_in, fusion, learner, side
+from progrec.learning import dataset, fold_in, fusion, growth, learner
 from progrec.learning.batches import Batches
 from progrec.learning.bundle import Bundle
 from progrec.learning.config import UpdateConfig
@@ -22,7 +21,7 @@ from progrec.learning.fusion import Examples
 from progrec.learning.learner import Learner
 from progrec.learning.ncf import NCF, Fusion
 from progrec.learning.touches import sparse
-from progrec.learning.vocabulary import Rows, Vocabulary
+from progrec.learning.vocabulary import Rows
 
 Losses = dict[str, float]
 
@@ -32,10 +31,9 @@ def learn(bundle: Bundle, day: Day, cold: NCF, config: UpdateConfig) -> tuple[Bu
 
     The fusion learns what the day's shoppers bought, of all that they could have, from what was
     known before it. Then who and what is new gets rows, and the evidence the day's events. The rows
-    that the day touched are solved anew from all that was ever done with them, then, if
-    the towers were trained by gradient steps, too, take such steps over the day and as many likes
-    of other days. The layers, which all rows share, go a part of their way from the cold model
-    back.
+    that the day touched are solved anew from all that was ever done with them; towers that
+    were trained by gradient steps take such over the day and as many likes of other days. The
+    layers, which all rows share, go a part of their way from the cold model back.
 
     While the day is learned, the side inputs of those who were known are as they were before it;
     who and what is new has none but the day's own. Category and brand stay those that an item came
@@ -57,7 +55,7 @@ def learn(bundle: Bundle, day: Day, cold: NCF, config: UpdateConfig) -> tuple[Bu
     task = task_of(bundle, day)
     if joined is not None and len(task):
         joined, losses["fusion"] = _choices(bundle, task, joined, day, config)
-    grown = _grown(bundle, day)
+    grown = growth.grown(bundle, day)
     network = grown.network
     if joined is not None:
         network.fusion = joined
@@ -71,7 +69,7 @@ def learn(bundle: Bundle, day: Day, cold: NCF, config: UpdateConfig) -> tuple[Bu
         if len(pairs):
             losses["loss"] = _steps(network, pairs, day, config)
     _back(network, cold, config.update.pull)
-    _tell(network, day, grown.users, grown.vocabulary)
+    growth.tell(network, day, grown.users, grown.vocabulary)
     return grown, losses
 
 
@@ -121,88 +119,6 @@ def _choices(
 
     examples = Examples.of(inputs, task, settings.choices, generator)
     return fusion.refine(joined, examples, settings.choices, settings.epochs, _seed(day, config))
-
-
-def _grown(bundle: Bundle, day: Day) -> Bundle:
-    """A bundle that has rows for who and what is new, and has seen what was done."""
-    users = bundle.users.grown(day.interactions["user_id"])
-    items = _grown_items(bundle, day)
-    vocabulary = bundle.vocabulary.grown(items["item_id"])
-    codes = side.codes(items, bundle.network.config.features.attributes)
-    network = bundle.network.grown(len(users), len(items), codes)
-    new_users = bundle.users.rows(day.user_features["user_id"]) < 0
-    new_items = bundle.vocabulary.rows(day.item_features["item_id"]) < 0
-    new = replace(
-        day,
-        user_features=day.user_features[new_users],
-        item_features=day.item_features[new_items],
-    )
-    _tell(network, new, users, vocabulary)
-    _start(network, bundle.network, items)
-    evidence = bundle.evidence.after(day.interactions, users, vocabulary, day.date)
-    return replace(
-        bundle,
-        network=network,
-        users=users,
-        items=items,
-        purchases=_purchases(bundle, day, users, vocabulary),
-        evidence=evidence,
-        digest="",
-    )
-
-
-def _grown_items(bundle: Bundle, day: Day) -> pd.DataFrame:
-    """The item table with the day's new items after the old."""
-    vocabulary = bundle.vocabulary.grown(day.interactions["item_id"])
-    new = pd.DataFrame({"item_id": vocabulary.ids[len(bundle.vocabulary) :]})
-    attributes = day.item_features[["item_id", "category", "brand"]]
-    items = pd.concat(
-        [bundle.items, new.merge(attributes, on="item_id", how="left")], ignore_index=True
-    )
-    # Else how it is saved were to depend on whether a bundle was loaded, and on what is new.
-    return items.astype(object)
-
-
-@torch.no_grad()
-def _start(network: NCF, before: NCF, items: pd.DataFrame) -> None:
-    """Gives new rows the mean embedding: an item that of its category, if there is such.
-
-    A row that has side inputs starts from these alone.
-    """
-    n_users, n_items = before.users.num_embeddings, before.n_items
-    if before.users.side is None and network.users.num_embeddings > n_users:
-        network.users.weight[n_users:] = before.users.weight.mean(dim=0)
-    if before.items.side is None and network.n_items > n_items:
-        kinds = items["category"].astype("string").fillna("")
-        means = {"": before.items.weight.mean(dim=0)}
-        for kind in kinds[n_items:].unique():
-            alike = np.flatnonzero(kinds[:n_items] == kind)
-            if kind and len(alike):
-                means[kind] = before.items.weight[torch.from_numpy(alike)].mean(dim=0)
-        for row, kind in enumerate(kinds[n_items:], n_items):
-            network.items.weight[row] = means.get(kind, means[""])
-
-
-def _purchases(bundle: Bundle, day: Day, users: Vocabulary, items: Vocabulary) -> pd.DataFrame:
-    """The table of purchases with what was bought for the first time after it."""
-    bought = dataset.purchases(day.interactions, users, items)
-    before = bundle.evidence.touches.those_of(np.unique(bought["user"].to_numpy()))
-    before = before[before["num_purchases"] > 0]
-    known = before["user"] * len(items) + before["item"]
-    is_first = ~(bought["user"] * len(items) + bought["item"]).isin(known)
-    return pd.concat([bundle.purchases, bought[is_first]], ignore_index=True)
-
-
-def _tell(network: NCF, day: Day, users: Vocabulary, items: Vocabulary) -> None:
-    """Gives a network the day's numbers of users and items, if it takes any."""
-    features = network.config.features
-    for part, table, names, rows in (
-        (network.users.side, day.user_features, features.users, users),
-        (network.items.side, day.item_features, features.items, items),
-    ):
-        if part is not None:
-            places = rows.rows(table.iloc[:, 0])
-            part.put(torch.from_numpy(places), side.numbers(table, names))
 
 
 def _pairs(bundle: Bundle, day: Day, config: UpdateConfig) -> Pairs:

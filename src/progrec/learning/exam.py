@@ -169,7 +169,7 @@ class Exam:
                 own: Tensor = bundle.network.users(rows)
             return own
         likes = known.touches.likes_of(np.arange(len(self.users)), len(self.items))
-        return FoldIn.of_users(bundle.network, bundle.recipe.start).embeddings(likes[:, items])
+        return FoldIn.of(bundle.network, bundle.recipe.start).embeddings(likes[:, items])
 
     def _evidence(self, bundle: Bundle) -> Evidence:
         """What a bundle knows of the exam's users before the days, by the exam's rows.

@@ -1,4 +1,4 @@
-"""Embeddings of who or what has none, from likes, while the other side stands still."""
+"""Embeddings from likes, while the other side's stand still."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MANY = 250
 
 @dataclass(frozen=True, eq=False)
 class FoldIn:
-    """What is needed of a network to embed users, or items, that it has no row for.
+    """What is needed of a network to embed users that it has no row for.
 
     The GMF tower's part is the half step of alternating least squares, if that is how the tower
     started; all else is the mean of those that have rows.
 
     Attributes:
-        own: the embeddings of those that have rows.
-        others: (n, factors) the GMF tower's part of the other side's embeddings.
+        own: the embeddings of the users that have rows.
+        others: (n_items, factors) the GMF tower's part of the items' embeddings.
         start: how the GMF tower's start was fitted; None if it was noise.
     """
 
@@ -38,41 +38,33 @@ class FoldIn:
     start: IALSConfig | None
 
     @classmethod
-    def of_users(cls, network: NCF, start: IALSConfig | None) -> FoldIn:
-        """Embeds users."""
-        return cls._of(network.users, network.items, network.gmf_width, start)
-
-    @classmethod
-    def of_items(cls, network: NCF, start: IALSConfig | None) -> FoldIn:
-        """Embeds items."""
-        return cls._of(network.items, network.users, network.gmf_width, start)
+    @torch.no_grad()
+    def of(cls, network: NCF, start: IALSConfig | None) -> FoldIn:
+        """Takes a network, and how its GMF tower's start was fitted."""
+        factors = network.gmf_width
+        others = _whole(network.items)[:, :factors]
+        return cls(network.users, others, start if factors else None)
 
     @torch.no_grad()
     def embeddings(self, likes: csr_array) -> Tensor:
-        """(b, n) 0/1, who likes which of the other side -> (b, width)."""
+        """(b, n_items) 0/1, who likes what -> (b, width)."""
         found = self._typical.repeat(likes.shape[0], 1)
         if self.start is not None:
-            found[:, : self.others.shape[1]] = self.solutions(likes, self.start)
+            found[:, : self.others.shape[1]] = solutions(self.others, likes, self.start)
         return found
-
-    @torch.no_grad()
-    def solutions(self, likes: csr_array, start: IALSConfig) -> Tensor:
-        """(b, n) 0/1 -> (b, factors): the GMF tower's part by least squares."""
-        solved = torch.empty(likes.shape[0], self.others.shape[1])
-        ials.solve(solved, self.others, likes, start)
-        return solved
 
     @cached_property
     def _typical(self) -> Tensor:
         """(width,) the mean embedding of those that have rows."""
-        return self.own.block(slice(None)).mean(dim=0)
+        return _whole(self.own).mean(dim=0)
 
-    @classmethod
-    @torch.no_grad()
-    def _of(
-        cls, own: Embeddings, others: Embeddings, factors: int, start: IALSConfig | None
-    ) -> FoldIn:
-        return cls(own, others.block(slice(None))[:, :factors], start if factors else None)
+
+@torch.no_grad()
+def solutions(others: Tensor, likes: csr_array, start: IALSConfig) -> Tensor:
+    """(n, factors) of the other side, (b, n) 0/1 -> (b, factors) by least squares: `ials.solve`."""
+    solved = torch.empty(likes.shape[0], others.shape[1])
+    ials.solve(solved, others, likes, start)
+    return solved
 
 
 @torch.no_grad()
@@ -88,10 +80,15 @@ def solve(
     if start is None or not network.gmf_width:
         return
     items = items[touches.touched_by(items) <= MANY]
+    factors = slice(0, network.gmf_width)
     liked_by = touches.likers_of(items, network.users.num_embeddings)
-    _put(network.items, items, FoldIn.of_items(network, start).solutions(liked_by, start))
+    _put(network.items, items, solutions(_whole(network.users)[:, factors], liked_by, start))
     likes = touches.likes_of(users, network.n_items)
-    _put(network.users, users, FoldIn.of_users(network, start).solutions(likes, start))
+    _put(network.users, users, solutions(_whole(network.items)[:, factors], likes, start))
+
+
+def _whole(table: Embeddings) -> Tensor:
+    return table.block(slice(None))
 
 
 def _put(table: Embeddings, rows: Rows, part: Tensor) -> None:

@@ -6,7 +6,8 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,9 +147,7 @@ def fit(
         quiet: whether to show no progress bar: the caller has one.
     """
     _quieten_lightning()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(trainer.threads)
-    pl.Trainer(
+    loop = pl.Trainer(
         accelerator=trainer.accelerator,
         devices=1,
         max_epochs=epochs,
@@ -159,9 +158,21 @@ def fit(
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty() and not quiet,
         log_every_n_steps=1,
-    ).fit(learner, DataLoader(batches, batch_size=None))
-    torch.set_num_threads(threads)
+    )
+    with _threads(trainer.threads):
+        loop.fit(learner, DataLoader(batches, batch_size=None))
     learner.network.eval().cpu()
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """So many threads of PyTorch, and afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def early_stopping(metric: str, patience: int) -> EarlyStopping:

@@ -1,0 +1,66 @@
+"""Shoppers who have done something that a bundle has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+
+from progrec.learning.bundle import Bundle
+from progrec.learning.config import IALSConfig, Recipe
+from progrec.learning.fold_in import FoldIn
+from progrec.learning.touches import Done, Touches
+
+
+def test_a_known_shoppers_new_events_count_as_after_the_days_update(
+    bundle_with_fusion: Bundle, interactions: Callable[..., pd.DataFrame]
+) -> None:
+    known = bundle_with_fusion.evidence
+    assert known is not None
+    today = [Done("p01", "view", 2, known.day), Done("p03", "cart", 1, known.day)]
+    events = [
+        (str(known.day), "bob", "p01", "view"),
+        (str(known.day), "bob", "p01", "view"),
+        (str(known.day), "bob", "p03", "cart"),
+    ]
+
+    found = bundle_with_fusion.scores_after("bob", today)
+
+    day = interactions(events)
+    later = known.after(day, bundle_with_fusion.users, bundle_with_fusion.vocabulary, known.day)
+    # What sells is not what one shopper did since.
+    expected = replace(bundle_with_fusion, evidence=replace(later, demand=known.demand))
+    np.testing.assert_allclose(found, expected.scores(["bob"])[0], rtol=1e-6)
+    assert not np.allclose(found, bundle_with_fusion.scores(["bob"])[0])
+
+
+def test_a_known_shopper_who_has_done_nothing_since_gets_the_models_own_scores(
+    bundle: Bundle, bundle_with_fusion: Bundle
+) -> None:
+    for model in (bundle, bundle_with_fusion):
+        np.testing.assert_allclose(
+            model.scores_after("ann", []), model.scores(["ann"])[0], rtol=1e-6
+        )
+
+
+def test_a_stranger_is_embedded_by_what_they_like(bundle_with_fusion: Bundle) -> None:
+    start = IALSConfig(regularization=0.1, unobserved_weight=0.3, iterations=1, deviation=0.1)
+    model = replace(bundle_with_fusion, recipe=Recipe(start=start, epochs=0))
+    assert model.evidence is not None
+    done = [Done("p02", "view", 1, model.watermark), Done("no such", "cart", 1, model.watermark)]
+
+    found = model.scores_after("zoe", done)
+
+    likes = csr_array(np.array([[0, 0, 1, 0]], np.float32))
+    embedding = FoldIn.of(model.network, start).embeddings(likes)
+    alone = model.evidence.alone(-1, Touches.by_shopper(done, model.vocabulary))
+    expected = model.network.probabilities_for(embedding, alone.inputs(np.array([0])))
+    np.testing.assert_allclose(found, expected[0].numpy(), rtol=1e-6)
+
+
+def test_a_stranger_of_whom_nothing_is_known_has_no_scores(bundle: Bundle) -> None:
+    assert bundle.scores_after("zoe", []) is None
+    assert bundle.scores_after("zoe", [Done("no such", "view", 1, bundle.watermark)]) is None
