@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from scipy.sparse import csr_array
 
+from progrec.learning import growth
 from progrec.learning.bundle import Bundle, Provenance
 from progrec.learning.config import Recipe, TrainConfig
 from progrec.learning.dataset import ALL_COUNTS
@@ -69,12 +70,14 @@ def day_of(n_users: int, n_items: int, n_events: int, seed: int) -> Day:
     for kind, column in ALL_COUNTS.items():
         events[column] = (kinds == kind).astype(np.int64)
     interactions = events.groupby(["user_id", "item_id"], as_index=False)[COUNTED].sum()
-    new = interactions[["item_id"]].drop_duplicates()
+    users, items = interactions[["user_id"]], interactions[["item_id"]]
     return Day(
         date(2020, 3, 2),
         interactions.assign(date=date(2020, 3, 2), total_spent=0.0),
-        interactions[["user_id"]].drop_duplicates(),
-        new.assign(category="any", brand=None),
+        users.drop_duplicates().assign(**dict.fromkeys(growth.USER_COUNTS, 1)),
+        items.drop_duplicates().assign(
+            category="any", brand=None, **dict.fromkeys(growth.ITEM_COUNTS, 1)
+        ),
     )
 
 

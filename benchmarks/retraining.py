@@ -6,22 +6,20 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import typer
 from pytorch_lightning.loggers import Logger
 
+from benchmarks import frozen_window
 from progrec.learning import daily, dataset, prequential, train
 from progrec.learning.bundle import Bundle
 from progrec.learning.config import TrainConfig, UpdateConfig
 from progrec.learning.day import Day
 from progrec.learning.history import History
-from progrec.learning.prequential import Figures
-from progrec.learning.vocabulary import Rows
+from progrec.learning.prequential import Figures, Served
 from progrec.settings import SplitSettings
 
 K = 20
@@ -36,30 +34,6 @@ class Silent:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Does nothing."""
-
-
-@dataclass(frozen=True, eq=False)
-class Retrained:
-    """A model of all that was before a day, by the rows of the updated one.
-
-    Attributes:
-        bundle: the model.
-        updated: whose rows are asked for.
-    """
-
-    bundle: Bundle
-    updated: Bundle
-
-    def scores(self, users: Rows) -> npt.NDArray[np.float32]:
-        """(b,) user rows -> (b, n_items); whom it does not know it serves what is popular."""
-        rows = self.bundle.users.rows(self.updated.users.ids[users])
-        items = self.updated.vocabulary.rows(self.bundle.item_ids)
-        own = np.tile(self.bundle.popularity / self.bundle.popularity.sum(), (len(users), 1))
-        if (rows >= 0).any():
-            own[rows >= 0] = self.bundle.probabilities(rows[rows >= 0])
-        scores = np.full((len(users), len(self.updated.items)), -1, np.float32)
-        scores[:, items[items >= 0]] = own[:, items >= 0]
-        return scores
 
 
 @dataclass
@@ -127,10 +101,11 @@ def quality(shop: Shop, days: int, every: int) -> dict[str, float]:
     Returns:
         `ratio_to_frozen` of the updated model's NDCG@20 to the cold one's over all days;
         `ratio_to_retrain` of it to the retrained one's over the days for which one was trained;
-        `compute_share_of_retrain`, an update's mean time by a retrain's; and the figures of which
-        these are ratios.
+        `compute_share_of_retrain`, an update's mean time by a retrain's; `frozen_window_ratio` of
+        what the last one makes of history's validation window to what the cold one does; and the
+        figures of which these are ratios.
     """
-    history = History.read(shop.tables / "history")
+    history = old = History.read(shop.tables / "history")
     cold = bundle = shop.trained(history, shop.split.cutoff)
     updates, retrains = Tally(), Tally()
     for number, day in enumerate(shop.days(days), start=1):
@@ -138,7 +113,7 @@ def quality(shop: Shop, days: int, every: int) -> dict[str, float]:
         scorers = prequential.contenders(bundle, cold)
         if number % every == 0 and len(task):
             begin = time.perf_counter()
-            scorers["retrain"] = Retrained(shop.trained(history, day.date), bundle)
+            scorers["retrain"] = Served(shop.trained(history, day.date), bundle)
             retrains.learned(begin)
         figures = prequential.measure(scorers, task, K)
         updates.measured(figures, len(task))
@@ -149,12 +124,14 @@ def quality(shop: Shop, days: int, every: int) -> dict[str, float]:
         bundle, _ = daily.learn(bundle, day, cold.network, shop.updating)
         updates.learned(begin)
         history = _longer(history, day)
+    window = shop.split.cutoff - timedelta(shop.split.validation_days)
     return {
         "ratio_to_frozen": updates.mean("updated") / updates.mean("frozen"),
         "ratio_to_retrain": retrains.mean("updated") / retrains.mean("retrain"),
         "compute_share_of_retrain": (
             updates.seconds / updates.times / (retrains.seconds / retrains.times)
         ),
+        "frozen_window_ratio": frozen_window.ratio(cold, bundle, old, window, K),
         "users": updates.users,
         "retrains": retrains.times,
         **{f"{METRIC}_{model}": updates.mean(model) for model in ("updated", "frozen")},

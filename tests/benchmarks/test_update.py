@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import large_shop, update
-from benchmarks.retraining import Retrained, Tally
+from benchmarks.retraining import Tally
 from progrec.learning import daily
-from scored import bundle_of
 
 
 def test_the_exponent_is_the_slope_of_the_logarithms() -> None:
@@ -38,18 +37,6 @@ def test_the_same_seed_makes_the_same_shop_and_day() -> None:
     assert one.evidence.touches.table().equals(other.evidence.touches.table())
     days = [large_shop.day_of(50, 20, 40, seed=4).interactions for _ in range(2)]
     assert days[0].equals(days[1])
-
-
-def test_a_retrained_model_answers_by_the_updated_ones_rows() -> None:
-    retrained = bundle_of({"bob": {"b": 2, "a": 1}}, [("bob", "a", "2020-01-05")])
-    updated = bundle_of({"ann": {"a": 0, "c": 0, "b": 0}, "bob": {"a": 0, "c": 0, "b": 0}})
-
-    stranger, bob = Retrained(retrained, updated).scores(np.array([0, 1]))
-
-    # Ann gets what sells, and c is not known to it.
-    assert stranger.tolist() == [1, -1, 0]
-    own = retrained.scores(["bob"])[0]
-    assert bob.tolist() == [own[1], -1, own[0]]
 
 
 def test_a_tally_is_a_mean_over_users() -> None:

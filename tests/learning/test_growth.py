@@ -230,3 +230,41 @@ def test_what_was_known_is_told_of_the_day_after_it_was_learned(
         assert torch.equal(during[:n_old], before.inputs)
         assert torch.equal(after.inputs[1:], during[1:])
         assert not torch.equal(after.inputs[0], during[0])
+
+
+# Who and what is rare
+
+
+def test_the_rare_get_no_row_until_they_have_done_enough(
+    cold: Bundle, learn: Learn, day_config: Config
+) -> None:
+    early = [("2020-02-01", "zoe", "p00", "view"), ("2020-02-01", "u00", "p77", "cart")]
+    late = [("2020-02-02", "zoe", "p01", "view"), ("2020-02-02", "u01", "p77", "view")]
+    config = ["update.min_events=2"]
+
+    before = learn(cold, early, *config)
+    after, _ = daily.learn(before, day_of(late, early), cold.network, day_config(*config))
+
+    assert before.users.rows(["zoe", "u00"]).tolist() == [-1, 0]
+    assert "p77" not in before.item_row
+    assert after.users.rows(["zoe"]).tolist() == [24]
+    assert "p77" in after.item_row
+
+
+def test_a_purchase_is_enough_for_a_row(cold: Bundle, learn: Learn) -> None:
+    events = [*bought("zoe p77"), (DAY, "yan", "p77", "view"), (DAY, "zoe", "p78", "view")]
+
+    after = learn(cold, events, "update.min_events=3")
+
+    assert after.users.rows(["zoe", "yan"]).tolist() == [24, -1]
+    assert "p77" in after.item_row
+    assert "p78" not in after.item_row
+    assert [24, after.item_row["p77"]] in after.purchases[["user", "item"]].to_numpy().tolist()
+
+
+def test_a_day_of_the_rare_only_changes_no_row(cold: Bundle, learn: Learn) -> None:
+    after = learn(cold, [(DAY, "zoe", "p77", "view")], "update.min_events=2", "update.pull=0")
+
+    assert len(after.users) == 24
+    assert torch.equal(after.network.users.weight, cold.network.users.weight)
+    assert after.watermark == cold.watermark

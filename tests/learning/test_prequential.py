@@ -15,6 +15,7 @@ from progrec.learning.bundle import Bundle
 from progrec.learning.config import UpdateConfig
 from progrec.learning.evaluation import Task
 from progrec.learning.prequential import Late, Served
+from scored import bundle_of
 
 Updated = Callable[..., Bundle]
 
@@ -37,7 +38,7 @@ def test_the_frozen_model_serves_those_it_knows_and_strangers_with_what_is_popul
     bundle: Bundle, grown: Bundle
 ) -> None:
     # Rows of the newer: ann, bob, cem, dan, zoe.
-    scores = Served(bundle, 5).scores(np.array([3, 1, 4]))
+    scores = Served(bundle, grown).scores(np.array([3, 1, 4]))
 
     assert scores.shape == (3, 5)
     assert scores[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0, -1])
@@ -46,16 +47,30 @@ def test_the_frozen_model_serves_those_it_knows_and_strangers_with_what_is_popul
     assert scores[1, 4] == -1
 
 
-def test_a_model_that_nothing_was_bought_from_knows_nothing_popular(bundle: Bundle) -> None:
+def test_a_model_that_nothing_was_bought_from_knows_nothing_popular(
+    bundle: Bundle, grown: Bundle
+) -> None:
     bundle.evidence.demand[:] = 0
 
-    assert Served(bundle, 4).scores(np.array([7])).tolist() == [[0, 0, 0, 0]]
+    assert Served(bundle, grown).scores(np.array([3])).tolist() == [[0, 0, 0, 0, -1]]
 
 
-def test_only_strangers_and_only_the_known(bundle: Bundle) -> None:
-    assert Served(bundle, 4).scores(np.array([5, 3])).shape == (2, 4)
-    known = Served(bundle, 4).scores(np.array([0, 1, 2]))
+def test_only_strangers_and_only_the_known(bundle: Bundle, grown: Bundle) -> None:
+    assert Served(bundle, grown).scores(np.array([4, 3])).shape == (2, 5)
+    known = Served(bundle, bundle).scores(np.array([0, 1, 2]))
     assert known.tolist() == bundle.scores(["ann", "bob", "cem"]).tolist()
+
+
+def test_another_model_answers_by_the_rows_of_the_one_that_is_asked() -> None:
+    retrained = bundle_of({"bob": {"b": 2, "a": 1}}, [("bob", "a", "2020-01-05")])
+    updated = bundle_of({"ann": {"a": 0, "c": 0, "b": 0}, "bob": {"a": 0, "c": 0, "b": 0}})
+
+    stranger, bob = Served(retrained, updated).scores(np.array([0, 1]))
+
+    # Ann gets what sells, and c is not known to it.
+    assert stranger.tolist() == [1, -1, 0]
+    own = retrained.scores(["bob"])[0]
+    assert bob.tolist() == [own[1], -1, own[0]]
 
 
 def test_popularity_is_what_sold_in_the_last_days(grown: Bundle) -> None:
@@ -88,7 +103,7 @@ def test_hand_worked_figures_of_popularity(grown: Bundle, bundle: Bundle) -> Non
     assert figures["popularity"] == pytest.approx(
         {"ndcg@2": (1 + cem) / 2, "recall@2": (1 + 1 / 2) / 2, "hr@10": 1}
     )
-    for model, scorer in (("updated", Served(grown, 5)), ("frozen", Served(bundle, 5))):
+    for model, scorer in (("updated", Served(grown, grown)), ("frozen", Served(bundle, grown))):
         expected = evaluation.evaluate(scorer, task, 2)
         assert figures[model] == {name: expected[name] for name in ("ndcg@2", "recall@2", "hr@10")}
 
@@ -114,7 +129,7 @@ def test_each_days_figures_are_those_of_the_bundle_before_it(
         known = _task_by_hand(before, today)
         assert {user: set(items) for user, items in known.items()} == _named(before, task)
         expected = evaluation.evaluate(_Bundle(before), task, 20)
-        frozen = evaluation.evaluate(Served(cold, len(before.items)), task, 20)
+        frozen = evaluation.evaluate(Served(cold, before), task, 20)
         assert link.users == len(task) > 0
         for model, figures in (("updated", expected), ("frozen", frozen)):
             assert link.figures[model] == pytest.approx(

@@ -263,12 +263,18 @@ class DayConfig(Group):
             were trained by gradient steps.
         replay: likes of other days that such towers learn again, for each of the day.
         pull: how much of their way from the cold model the layers go back each day.
+        min_events: events so far with which a new user or item gets a row; who buys, or is bought,
+            gets one at once.
+        expire_days: days after which who or what was not seen, and neither bought nor was bought,
+            loses the row; None if it never does.
         choices: how the fusion learns.
     """
 
     epochs: Count
     replay: Annotated[float, Field(ge=0)]
     pull: Fraction
+    min_events: Count
+    expire_days: Count | None
     choices: ChoicesConfig
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from progrec.learning import dataset, fold_in, fusion, growth, learner
+from progrec.learning import dataset, expiry, fold_in, fusion, growth, learner
 from progrec.learning.batches import Batches
 from progrec.learning.bundle import Bundle
 from progrec.learning.config import UpdateConfig
@@ -29,11 +29,12 @@ Losses = dict[str, float]
 def learn(bundle: Bundle, day: Day, cold: NCF, config: UpdateConfig) -> tuple[Bundle, Losses]:
     """What a bundle becomes by a day.
 
-    The fusion learns what the day's shoppers bought, of all that they could have, from what was
-    known before it. Then who and what is new gets rows, and the evidence the day's events. The rows
-    that the day touched are solved anew from all that was ever done with them; towers that
-    were trained by gradient steps take such over the day and as many likes of other days. The
-    layers, which all rows share, go a part of their way from the cold model back.
+    Rows that have expired leave, and rare ids get none. The fusion learns what the day's shoppers
+    bought, of all that they could have, from what was known before it. Then who and what is new
+    gets rows, and the evidence the day's events. The rows that the day touched are solved anew from
+    all that was ever done with them; towers that were trained by gradient steps take such over the
+    day and as many likes of other days. The layers, which all rows share, go a part of their way
+    from the cold model back.
 
     While the day is learned, the side inputs of those who were known are as they were before it;
     who and what is new has none but the day's own. Category and brand stay those that an item came
@@ -51,6 +52,8 @@ def learn(bundle: Bundle, day: Day, cold: NCF, config: UpdateConfig) -> tuple[Bu
         to learn.
     """
     losses: Losses = {}
+    bundle = expiry.expired(bundle, day.date, config.update.expire_days)
+    day = growth.frequent(bundle, day, config.update.min_events)
     joined = bundle.network.fusion
     task = task_of(bundle, day)
     if joined is not None and len(task):

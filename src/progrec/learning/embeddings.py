@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 INITIAL_DEVIATION = 0.01  # as in NCF's implementation by its authors
+ENOUGH = 65_536
+"""Rows whose average stands for that of any table: what a day costs shall not grow with it."""
+
+
+def spaced(table: Tensor) -> Tensor:
+    """At most `ENOUGH` of a table's rows, evenly spaced."""
+    return table[:: max(1, -(-len(table) // ENOUGH))]
 
 
 class Side(nn.Module):
@@ -55,6 +64,23 @@ class Side(nn.Module):
         for place, table in enumerate(self.words):
             added = added + table(self.codes[rows, place])
         return added
+
+    def words_of(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The words of some rows, numbered afresh: from 1 in the order of first appearance.
+
+        Args:
+            rows: (n,).
+
+        Returns:
+            (n, a) new codes, and of each attribute the old code of each new one; 0 stays.
+        """
+        columns, words = [], []
+        for column in self.codes[rows].T:
+            numbers, found = pd.factorize(np.where(column > 0, column, np.nan))
+            columns.append(torch.from_numpy(numbers + 1))
+            words.append(torch.tensor([0, *found], dtype=torch.int64))
+        codes = torch.stack(columns, dim=1) if columns else self.codes[rows]
+        return codes, words
 
     def fit(self, numbers: Tensor) -> None:
         """Takes the (n_rows, f) numbers of all rows, by which later ones are standardised, too."""

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from progrec.learning import ials
 from progrec.learning.config import IALSConfig
-from progrec.learning.embeddings import Embeddings
+from progrec.learning.embeddings import Embeddings, spaced
 from progrec.learning.ncf import NCF
 from progrec.learning.touches import Touches
 from progrec.learning.vocabulary import Rows
 
-MANY = 250
+MANY = 128
 """Users who touched an item, above which it is not solved anew."""
 
 
@@ -63,7 +63,9 @@ class FoldIn:
 def solutions(others: Tensor, likes: csr_array, start: IALSConfig) -> Tensor:
     """(n, factors) of the other side, (b, n) 0/1 -> (b, factors) by least squares: `ials.solve`."""
     solved = torch.empty(likes.shape[0], others.shape[1])
-    ials.solve(solved, others, likes, start)
+    some = spaced(others)
+    every = ials.gram(some) * (len(others) / len(some))
+    ials.solve(solved, others, every, likes, start)
     return solved
 
 

@@ -11,8 +11,50 @@ import torch
 from progrec.learning import dataset, side
 from progrec.learning.bundle import Bundle
 from progrec.learning.day import Day
+from progrec.learning.embeddings import spaced
 from progrec.learning.ncf import NCF
+from progrec.learning.touches import COUNTED
 from progrec.learning.vocabulary import Vocabulary
+
+USER_COUNTS = ["views", "clicks", "carts", "removes", "total_purchases"]
+ITEM_COUNTS = ["views", "carts", "total_sales"]
+
+
+def frequent(bundle: Bundle, day: Day, min_events: int) -> Day:
+    """A day without what rare users did, and what was done with rare items.
+
+    Rare is who or what is new, has no part in the day's purchases and fewer events so far. Of an
+    item, its table counts the views, carts and sales. A purchase is never left out: it has to be
+    known for ever.
+
+    Args:
+        bundle: who and what is known.
+        day: the day's tables.
+        min_events: the fewest events that are enough for a row.
+    """
+    rows, bought = day.interactions, day.bought
+    users = _rare(rows, day.user_features, USER_COUNTS, bundle.users, min_events)
+    items = _rare(rows, day.item_features, ITEM_COUNTS, bundle.vocabulary, min_events)
+    rare_users = rows["user_id"].isin(users.difference(bought["user_id"].tolist()))
+    rare_items = rows["item_id"].isin(items.difference(bought["item_id"].tolist()))
+    kept = rows[~(rare_users | rare_items)]
+    return Day(
+        day.date,
+        kept,
+        day.user_features[day.user_features["user_id"].isin(kept["user_id"])],
+        day.item_features[day.item_features["item_id"].isin(kept["item_id"])],
+    )
+
+
+def _rare(
+    rows: pd.DataFrame, features: pd.DataFrame, counts: list[str], known: Vocabulary, least: int
+) -> pd.Index[str]:
+    """The ids, as the first column of the features has them, that are new and have few events."""
+    name = features.columns[0]
+    own = rows.groupby(name)[COUNTED].sum().sum(axis=1)
+    so_far = features.set_index(name)[counts].sum(axis=1).reindex(own.index)
+    few = own.index[np.fmax(own, so_far) < least]
+    return few[known.rows(few) < 0]
 
 
 def grown(bundle: Bundle, day: Day) -> Bundle:
@@ -74,7 +116,7 @@ def _start(network: NCF, before: NCF, items: pd.DataFrame) -> None:
     """
     n_users, n_items = before.users.num_embeddings, before.n_items
     if before.users.side is None and network.users.num_embeddings > n_users:
-        network.users.weight[n_users:] = before.users.weight.mean(dim=0)
+        network.users.weight[n_users:] = spaced(before.users.weight).mean(dim=0)
     if before.items.side is None and network.n_items > n_items:
         kinds = items["category"].astype("string").fillna("")
         means = {"": before.items.weight.mean(dim=0)}

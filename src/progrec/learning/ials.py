@@ -63,14 +63,21 @@ def iterations(
     users = torch.zeros(n_users, factors)
     items = torch.randn(n_items, factors, generator=generator) * config.deviation / factors**0.5
     liked_by = csr_array(likes.T)
-    solve(users, items, likes, config)
+    solve(users, items, gram(items), likes, config)
     for _ in range(config.iterations):
-        solve(items, users, liked_by, config)
-        solve(users, items, likes, config)
+        solve(items, users, gram(users), liked_by, config)
+        solve(users, items, gram(items), likes, config)
         yield users, items
 
 
-def solve(rows: Tensor, others: Tensor, likes: csr_array, config: IALSConfig) -> None:
+def gram(rows: Tensor) -> Tensor:
+    """(n, f) -> (f, f) sum_all v v'."""
+    return rows.T @ rows
+
+
+def solve(
+    rows: Tensor, others: Tensor, every: Tensor, likes: csr_array, config: IALSConfig
+) -> None:
     """Puts each row where the objective is least while the other side stands still.
 
     That is the solution of its normal equations, one system of f equations a row:
@@ -79,12 +86,12 @@ def solve(rows: Tensor, others: Tensor, likes: csr_array, config: IALSConfig) ->
     Args:
         rows: (n, f), replaced.
         others: (m, f).
+        every: (f, f) sum_all v v': `gram` of the others, or what comes close to it.
         likes: (n, m) 0/1.
         config: the weights of the objective.
     """
     n_others, width = others.shape
     w = config.unobserved_weight
-    every = w * (others.T @ others)
     counts = torch.from_numpy(np.diff(likes.indptr).astype(np.int64))
     starts = torch.from_numpy(likes.indptr[:-1].astype(np.int64))
     liked = torch.from_numpy(likes.indices.astype(np.int64))
@@ -93,8 +100,8 @@ def solve(rows: Tensor, others: Tensor, likes: csr_array, config: IALSConfig) ->
         place = torch.arange(int(n.max()))
         there = place < n[:, None]
         gathered = others[liked[torch.where(there, starts[block][:, None] + place, 0)]]
-        gathered = gathered * there[..., None]
-        system = torch.baddbmm(every.expand(len(n), -1, -1), gathered.mT, gathered)
+        gathered[~there] = 0
+        system = torch.baddbmm(every.expand(len(n), -1, -1), gathered.mT, gathered, beta=w)
         ridge = config.regularization * (n + w * n_others)
         system.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
         factor = torch.linalg.cholesky(system)

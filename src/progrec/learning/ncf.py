@@ -13,7 +13,8 @@ from progrec.learning.embeddings import INITIAL_DEVIATION, Embeddings
 from progrec.learning.evidence import INPUTS
 
 LIKE_SLOPE = 8.0  # log odds of 4 against -4 for a product of 1 and one of 0
-BY_USER = {"users.weight", "users.side.inputs"}  # a row a user
+BY_USER = ("users.weight", "users.side.inputs")  # a row a user
+BY_ITEM = ("items.weight", "items.side.inputs")  # a row an item
 PAIRS_AT_ONCE = 2**18  # bounds the memory that scoring the catalogue takes
 
 
@@ -147,14 +148,24 @@ class NCF(nn.Module):
         }
         return NCF.of(state, n_users, n_items, self.config, codes)
 
-    def part(self, users: Tensor) -> NCF:
-        """This network with some users only, (b,) rows of them; it shares no weight."""
+    def part(self, users: Tensor, items: Tensor | None = None) -> NCF:
+        """This network with some rows only; it shares no weight.
+
+        Args:
+            users: (b,) rows of the users.
+            items: (m,) rows of the items; all if they are left out.
+        """
+        kept = torch.arange(self.n_items) if items is None else items
+        rows = dict.fromkeys(BY_USER, users) | dict.fromkeys(BY_ITEM, kept)
+        codes = None
+        if self.items.side is not None:
+            codes, words = self.items.side.words_of(kept)
+            rows |= {f"items.side.words.{place}.weight": each for place, each in enumerate(words)}
         state = {
-            name: value[users] if name in BY_USER else value.clone()
+            name: value[rows[name]] if name in rows else value.clone()
             for name, value in self.state_dict().items()
         }
-        codes = None if self.items.side is None else self.items.side.codes
-        return NCF.of(state, len(users), self.n_items, self.config, codes)
+        return NCF.of(state, len(users), len(kept), self.config, codes)
 
     @torch.no_grad()
     def take(self, part: NCF, users: Tensor) -> None:

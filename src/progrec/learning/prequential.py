@@ -9,6 +9,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,28 +34,35 @@ Figures = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A bundle among the rows of a newer one.
+    """A bundle among the rows of another.
 
     Whom it does not know it serves with what is popular, as the service does; what it does not
     know it cannot serve.
 
     Attributes:
-        bundle: whose rows are the first of the newer one's.
-        n_items: of the newer one.
+        bundle: who serves.
+        asked: whose rows are asked for.
     """
 
     bundle: Bundle
-    n_items: int
+    asked: Bundle
 
     def scores(self, users: Rows) -> npt.NDArray[np.float32]:
         """(b,) user rows -> (b, n_items)."""
-        own = len(self.bundle.items)
-        scores = np.full((len(users), self.n_items), -1, np.float32)
-        known = users < len(self.bundle.users)
-        scores[~known, :own] = self.bundle.popularity / max(self.bundle.popularity.sum(), 1)
-        if known.any():
-            scores[known, :own] = self.bundle.probabilities(users[known])
+        rows = self.bundle.users.rows(self.asked.users.ids[users])
+        popularity = self.bundle.popularity / max(self.bundle.popularity.sum(), 1)
+        own = np.tile(popularity.astype(np.float32), (len(users), 1))
+        if (rows >= 0).any():
+            own[rows >= 0] = self.bundle.probabilities(rows[rows >= 0])
+        scores = np.full((len(users), len(self.asked.items)), -1, np.float32)
+        there = self._items >= 0
+        scores[:, self._items[there]] = own[:, there]
         return scores
+
+    @cached_property
+    def _items(self) -> Rows:
+        """Of each of its items, the row that is asked for."""
+        return self.asked.vocabulary.rows(self.bundle.item_ids)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +78,9 @@ class Late:
 
 def contenders(updated: Bundle, frozen: Bundle) -> dict[str, Scorer]:
     """The bundle as updated up to the day before, the cold model, and popularity of late."""
-    n_items = len(updated.items)
     return {
-        UPDATED: Served(updated, n_items),
-        "frozen": Served(frozen, n_items),
+        UPDATED: Served(updated, updated),
+        "frozen": Served(frozen, updated),
         "popularity": Late(updated),
     }
 
