@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from progrec.learning.embeddings import Embeddings, Side
+from progrec.learning import embeddings as tables
+from progrec.learning.embeddings import Embeddings, Side, spaced
 
 WIDTH = 3
 CODES = torch.tensor([[1, 0], [2, 1], [0, 1], [1, 2]])
@@ -132,3 +133,15 @@ def test_a_steps_gradients_are_of_its_rows_alone() -> None:
         [[1, 2]],
         [[1, 2]],
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [(0, []), (3, [0, 1, 2]), (4, [0, 2]), (6, [0, 2, 4]), (7, [0, 3, 6]), (9, [0, 3, 6])],
+)
+def test_a_large_table_is_told_by_rows_evenly_spaced(
+    monkeypatch: pytest.MonkeyPatch, rows: int, expected: list[int]
+) -> None:
+    monkeypatch.setattr(tables, "ENOUGH", 3)
+
+    assert spaced(torch.arange(rows)).tolist() == expected

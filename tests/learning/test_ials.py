@@ -56,7 +56,7 @@ def test_rows_solve_their_normal_equations(
         if in_small_blocks:
             patch.setattr(ials, "ROWS_AT_ONCE", 4)
             patch.setattr(ials, "FLOATS_AT_ONCE", 3 * width)
-        ials.solve(rows, others, likes, CONFIG)
+        ials.solve(rows, others, ials.gram(others), likes, CONFIG)
 
     twin = solved_one_by_one(others, likes, CONFIG)
     torch.testing.assert_close(rows, twin, rtol=1e-3, atol=1e-4)
@@ -70,9 +70,9 @@ def test_each_half_step_lowers_the_objective() -> None:
 
     values = [objective(users, items, likes, CONFIG)]
     for _ in range(6):
-        ials.solve(users, items, likes, CONFIG)
+        ials.solve(users, items, ials.gram(items), likes, CONFIG)
         values.append(objective(users, items, likes, CONFIG))
-        ials.solve(items, users, liked_by, CONFIG)
+        ials.solve(items, users, ials.gram(users), liked_by, CONFIG)
         values.append(objective(users, items, likes, CONFIG))
 
     assert np.all(np.diff(values) < 0)
