@@ -333,3 +333,30 @@ def test_any_days_may_be_split_anywhere(
     parts_digest = updated_by(whole, f"out={folder / 'out'}").digest
 
     assert parts_digest == updated_by(whole, f"out={folder / 'fresh'}").digest
+
+
+def test_windows_are_learned_when_they_are_over(
+    model: Bundle, days: list[Path], updated_by: Updated, tmp_path: Path
+) -> None:
+    half = updated_by(days[2], "update.window_days=2")
+    whole = updated_by(days[4], "update.window_days=2")
+
+    links = whole.provenance.chain
+    assert [link.date for link in links] == [date(2020, 2, 2), date(2020, 2, 4)]
+    assert half.provenance.chain == links[:1]
+    assert whole.watermark == date(2020, 2, 4)
+    afresh = updated_by(days[3], "update.window_days=2", f"out={tmp_path / 'afresh'}")
+    assert afresh.digest == whole.digest
+
+
+def test_a_window_in_which_nothing_happened_is_no_delta(
+    model: Bundle, days: list[Path], updated_by: Updated, copied: Callable[[], Path]
+) -> None:
+    folder = copied()
+    for table in folder.iterdir():
+        for day in (3, 4):
+            shutil.rmtree(table / f"date=2020-02-0{day}", ignore_errors=True)
+
+    links = updated_by(folder, "update.window_days=2").provenance.chain
+
+    assert [link.date for link in links] == [date(2020, 2, 2)]

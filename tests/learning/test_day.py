@@ -69,3 +69,20 @@ def test_a_table_that_is_none_is_named(deltas: Callable[..., Path], table: str) 
 
     with pytest.raises(InputError, match=f"{table}.* cannot be read"):
         Day.read(folder, date(2020, 2, 2))
+
+
+def test_joined_days_are_all_events_and_what_is_known_at_the_end(
+    deltas: Callable[..., Path],
+) -> None:
+    events = [*EVENTS, ("2020-02-03", "ann", "p01", "view")]
+    folder = deltas(events)
+
+    joined = Day.joined(
+        [Day.read(folder, date(2020, 2, day)) for day in (1, 2, 3)], date(2020, 2, 4)
+    )
+
+    assert joined.date == date(2020, 2, 4)
+    assert len(joined.interactions) == 4
+    users = joined.user_features.set_index("user_id")[["total_purchases", "views"]]
+    assert users.T.to_dict("list") == {"zoe": [1, 0], "bob": [0, 0], "ann": [1, 2]}
+    assert joined.item_features.set_index("item_id")["views"].to_dict() == {"p00": 1, "p01": 1}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,24 +19,26 @@ from progrec.learning.day import Day
 
 @dataclass(frozen=True)
 class Delta:
-    """A day that is to be learned.
+    """A window of days that are to be learned at once; mostly of one.
 
     Attributes:
         folder: of the deltas' feature tables.
-        date: which day.
+        dates: its days on which something happened; at least one.
+        date: its last day.
         digest: of its files.
         data_digest: of all days' events up to it: the hash that DVC knows them by when it is the
             last one.
     """
 
     folder: Path
+    dates: tuple[datetime.date, ...]
     date: datetime.date
     digest: str
     data_digest: str
 
     def read(self) -> Day:
         """Its tables."""
-        return Day.read(self.folder, self.date)
+        return Day.joined([Day.read(self.folder, date) for date in self.dates], self.date)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,8 @@ class Chain:
     @classmethod
     def of(cls, cold: Bundle, config: UpdateConfig, k: int) -> Chain:
         """The chain that a configuration asks for, measured by lists of k."""
-        return cls(cold, tuple(_deltas(config.data)), _method(config, k))
+        windows = _windows(config.data, cold.watermark, config.update.window_days)
+        return cls(cold, tuple(_deltas(config.data, windows)), _method(config, k))
 
     def resumed(self, path: Path) -> tuple[Bundle, Sequence[Delta]]:
         """The bundle to go on from, and the days that it has still to learn.
@@ -79,15 +83,28 @@ class Chain:
         return links[0].parent_digest == self.cold.digest and found == wanted[: len(found)]
 
 
-def _deltas(folder: Path) -> list[Delta]:
-    """The days that the features stage has made."""
+Window = tuple[datetime.date, tuple[datetime.date, ...]]
+"""The last day, and those on which something happened."""
+
+
+def _windows(folder: Path, start: datetime.date, days: int) -> list[Window]:
+    """The windows after a day that are over, of those that the features stage has made days of."""
+    dates = dataset.read_days(folder / dataset.EVENTS)
+    numbered = itertools.groupby(dates, lambda date: -((start - date).days // days))
+    windows = [(start + datetime.timedelta(days * n), tuple(each)) for n, each in numbered]
+    return [(last, each) for last, each in windows if last <= dates[-1]]
+
+
+def _deltas(folder: Path, windows: Iterable[Window]) -> list[Delta]:
     events: dict[str, str] = {}
     deltas = []
-    for date in dataset.read_days(folder / dataset.EVENTS):
-        digests = day.digests(folder, date)
-        events[f"date={date}/{dataset.EVENTS}.parquet"] = digests[dataset.EVENTS]
-        name = ".".join(digests.values())
-        deltas.append(Delta(folder, date, name, content.folder_digest(events)))
+    for last, dates in windows:
+        names: list[str] = []
+        for date in dates:
+            digests = day.digests(folder, date)
+            events[f"date={date}/{dataset.EVENTS}.parquet"] = digests[dataset.EVENTS]
+            names += digests.values()
+        deltas.append(Delta(folder, dates, last, ".".join(names), content.folder_digest(events)))
     return deltas
 
 

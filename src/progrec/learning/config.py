@@ -259,6 +259,7 @@ class DayConfig(Group):
     """How a day is learned.
 
     Attributes:
+        window_days: how many days are learned at once, as if they were one.
         epochs: passes of the fusion over what was bought, and over what was liked of towers that
             were trained by gradient steps.
         replay: likes of other days that such towers learn again, for each of the day.
@@ -270,6 +271,7 @@ class DayConfig(Group):
         choices: how the fusion learns.
     """
 
+    window_days: Count
     epochs: Count
     replay: Annotated[float, Field(ge=0)]
     pull: Fraction

@@ -1,8 +1,9 @@
-"""One day of the deltas, as the update reads it."""
+"""A day of the deltas, or a few, as the update reads them."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +18,13 @@ TABLES = (dataset.EVENTS, "user_features", "item_features")
 
 @dataclass(frozen=True, eq=False)
 class Day:
-    """A day's tables.
+    """A day's tables, or those of a few days that are learned as if they were one.
 
     Attributes:
-        date: which day it is.
-        interactions: the day's rows of the interaction table.
-        user_features: one row a user whom the day touched, as of its end.
-        item_features: one row an item that the day touched, as of its end.
+        date: the last day.
+        interactions: the days' rows of the interaction table.
+        user_features: one row a user whom the days touched, as of the end of the last that did.
+        item_features: one row an item that the days touched, likewise.
     """
 
     date: datetime.date
@@ -36,6 +37,19 @@ class Day:
         """Reads what the features stage wrote."""
         users, items = (dataset.read_table(_file(folder, name, day)) for name in TABLES[1:])
         return cls(day, dataset.read_day(folder / dataset.EVENTS, day), users, items)
+
+    @classmethod
+    def joined(cls, days: Sequence[Day], last: datetime.date) -> Day:
+        """Some days, in order, as one that ends with a last day, on which nothing need happen."""
+        users, items = (
+            pd.concat(tables).drop_duplicates(name, keep="last", ignore_index=True)
+            for name, tables in (
+                ("user_id", [day.user_features for day in days]),
+                ("item_id", [day.item_features for day in days]),
+            )
+        )
+        interactions = pd.concat([day.interactions for day in days], ignore_index=True)
+        return cls(last, interactions, users, items)
 
     @property
     def bought(self) -> pd.DataFrame:

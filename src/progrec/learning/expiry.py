@@ -14,14 +14,14 @@ from progrec.learning.touches import Touches
 from progrec.learning.vocabulary import Rows, Vocabulary
 
 WEEK = 7
-"""Days from one look at all rows to the next: a look costs what the tables cost."""
+"""Days from one look at all rows to the next, for a look costs what the tables cost."""
 
 
 def expired(bundle: Bundle, today: date, days: int | None) -> Bundle:
     """A bundle without the rows of who and what was not seen for some days.
 
     Who has bought something, and what was bought, stays: it has to be known for ever, so that it is
-    never recommended again. All rows are looked at once a week.
+    never recommended again. All rows are looked at once a week: with the first day after Saturday.
 
     Args:
         bundle: stays as it is.
@@ -31,19 +31,28 @@ def expired(bundle: Bundle, today: date, days: int | None) -> Bundle:
     Returns:
         The bundle, unsaved; the one that was given if nothing has expired.
     """
-    if days is None or today.toordinal() % WEEK:
+    if days is None or _week(today) == _week(bundle.evidence.day):
         return bundle
     rows = bundle.evidence.touches.table()
-    stays = rows["last"] >= pd.Timestamp(today - timedelta(days))
-    users = _kept(rows.loc[stays, "user"], bundle.purchases["user"])
-    items = _kept(rows.loc[stays, "item"], bundle.purchases["item"])
+    old = rows["last"] < pd.Timestamp(today - timedelta(days))
+    users, items = (
+        _kept(len(table), rows.loc[old, name], rows.loc[~old, name], bundle.purchases[name])
+        for name, table in (("user", bundle.users), ("item", bundle.items))
+    )
     if len(users) == len(bundle.users) and len(items) == len(bundle.items):
         return bundle
     return _part(bundle, users, items)
 
 
-def _kept(seen: pd.Series[int], bought: pd.Series[int]) -> Rows:
-    return np.union1d(seen.to_numpy(), bought.to_numpy())
+def _week(day: date) -> int:
+    return day.toordinal() // WEEK
+
+
+def _kept(n: int, *seen: pd.Series[int]) -> Rows:
+    """The rows, of n, but those that were seen long ago, and neither lately nor in a purchase."""
+    long_ago, lately, bought = (each.to_numpy() for each in seen)
+    gone = np.setdiff1d(long_ago, np.union1d(lately, bought))
+    return np.setdiff1d(np.arange(n), gone)
 
 
 def _part(bundle: Bundle, users: Rows, items: Rows) -> Bundle:
