@@ -75,17 +75,13 @@ def write(connection: sqlite3.Connection, user_id: str, change: Change) -> None:
     )
 
 
-def follow(
-    connection: sqlite3.Connection, user_id: str, pool: Pool, change: Change, most: int
-) -> Pool:
-    """Applies a change to a pool of at most `most` entries, and writes it down if it is one."""
+def fitted(pool: Pool, change: Change, most: int) -> tuple[Pool, Change]:
+    """The pool after a change, cut to `most` if it grew beyond; and the change with that."""
     after = applied(pool, change)
-    if len(after) > most:
-        change = change._replace(room=most)
-        after = applied(pool, change)
-    if after != pool:
-        write(connection, user_id, change)
-    return after
+    if len(after) <= max(most, len(pool)):
+        return after, change
+    change = change._replace(room=most)
+    return applied(pool, change), change
 
 
 def replayed(changes: Iterable[Change]) -> Pool:

@@ -12,7 +12,7 @@ from typing import get_args
 
 from progrec.learning.touches import Done
 from progrec.serving import queues, sessions
-from progrec.serving.journal import Change, follow
+from progrec.serving.journal import Change, fitted, write
 from progrec.serving.rules import Pool
 from progrec.settings import EventType, QueueSettings
 
@@ -90,7 +90,7 @@ class _Opened:
             self.stored = self.pool = queues.pool(self.connection, self.user_id)
 
     def close(self) -> None:
-        if self.stored is not None and self.pool != self.stored:
+        if self.pool is not self.stored and self.stored is not None:
             queues.put(self.connection, self.user_id, self.pool)
         self.stored = None
 
@@ -104,8 +104,12 @@ def _apply(
     weight = settings.weights.get(event.event_type, 0.0)  # type: ignore[call-overload]  # any text
     if weight and not queues.has_purchased(connection, own.user_id, event.product_id):
         own.open()
-        change = Change("scored", event.product_id, weight)
-        own.pool = follow(connection, own.user_id, own.pool, change, settings.max_pool)
+        after, change = fitted(
+            own.pool, Change("scored", event.product_id, weight), settings.max_pool
+        )
+        if after is not own.pool:
+            write(connection, own.user_id, change)
+        own.pool = after
 
 
 def _keep(connection: sqlite3.Connection, event: Event, user_id: str, received: str) -> bool:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from progrec.errors import InputError
 from progrec.serving import database, queues, rules, sessions
-from progrec.serving.journal import Change
 from progrec.serving.store import Store
 
 BATCH_USERS = 500
@@ -71,11 +70,8 @@ def _take(connection: sqlite3.Connection, row: _Row, max_pool: int) -> tuple[int
     query = "SELECT 1 FROM journal WHERE user_id = ? AND kind = 'imported'"
     if connection.execute(query, (user_id,)).fetchone():
         return None
-    pool = rules.without(row.pool, queues.purchased(connection, user_id))
-    change = Change("imported", rules.dumps(pool))
-    before = queues.pool(connection, user_id)
-    queues.put(connection, user_id, queues.take_over(connection, user_id, before, change, max_pool))
-    return len(pool), len(row.pool) - len(pool)
+    added = queues.join(connection, user_id, "imported", row.pool, max_pool)
+    return len(added), len(row.pool) - len(added)
 
 
 def _rows(file: Path) -> Iterator[_Row | str]:

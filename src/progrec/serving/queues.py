@@ -70,13 +70,25 @@ def refund(connection: sqlite3.Connection, user_id: str, product_id: str, time: 
     )
 
 
-def take_over(
-    connection: sqlite3.Connection, user_id: str, pool: Pool, change: journal.Change, most: int
+def join(
+    connection: sqlite3.Connection, user_id: str, kind: journal.Kind, other: Pool, most: int
 ) -> Pool:
-    """Applies a change that may bring in what the user has purchased, which leaves at once."""
-    pool = journal.follow(connection, user_id, pool, change, most)
-    for product_id in purchased(connection, user_id).intersection(
-        entry.product_id for entry in pool
-    ):
-        pool = journal.follow(connection, user_id, pool, journal.Change("bought", product_id), most)
-    return pool
+    """Adds another queue to the user's, without what the user has purchased.
+
+    Args:
+        connection: the store's.
+        user_id: the user.
+        kind: where the other queue comes from: it was `joined` or `imported`.
+        other: that queue.
+        most: how many entries the queue may have then.
+
+    Returns:
+        What was added.
+    """
+    welcome = rules.without(other, purchased(connection, user_id))
+    after, change = journal.fitted(
+        pool(connection, user_id), journal.Change(kind, rules.dumps(welcome)), most
+    )
+    journal.write(connection, user_id, change)
+    put(connection, user_id, after)
+    return welcome

@@ -65,10 +65,6 @@ def _merge_purchases(connection: sqlite3.Connection, session: str, user_id: str)
 def _merge_queues(
     connection: sqlite3.Connection, session: str, user_id: str, max_pool: int
 ) -> None:
-    query = "SELECT product_queue FROM recommendation_queue WHERE user_id = ?"
-    for (text,) in connection.execute(query, (session,)).fetchall():
-        pool = queues.pool(connection, user_id)
-        after = queues.take_over(connection, user_id, pool, Change("joined", text), max_pool)
-        queues.put(connection, user_id, after)
+    queues.join(connection, user_id, "joined", queues.pool(connection, session), max_pool)
     connection.execute("DELETE FROM recommendation_queue WHERE user_id = ?", (session,))
     write(connection, session, Change("left"))
