@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
-from progrec.serving import queues
+from progrec.errors import InputError
+from progrec.serving import queues, rules
+from progrec.serving.audit import audit
 from progrec.serving.rules import Entry, Pool
-from progrec.serving.store import Store
+from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
@@ -194,3 +201,115 @@ def test_taking_out_a_purchase_leaves_the_rest_as_it_was(store: Store):
     put(store, "u", pool)
     store.add_purchases([("u", "17", NOON)])
     assert store.queue("u") == pool[:17] + pool[18:]
+
+
+# Ways around the rule
+
+
+LOOPHOLES = [
+    # a purchase that is taken away while its event is kept
+    ["DELETE FROM purchases WHERE product_id = 'kept'"],
+    ["DELETE FROM purchases"],
+    ["UPDATE purchases SET product_id = 'other' WHERE product_id = 'kept'"],
+    ["UPDATE purchases SET user_id = 'other' WHERE product_id = 'kept'"],
+    ["UPDATE OR IGNORE purchases SET user_id = 'other', product_id = 'x'"],
+    ["UPDATE OR REPLACE purchases SET product_id = 'kept' WHERE product_id = 'refunded'"],
+    ["UPDATE OR REPLACE purchases SET product_id = 'other' WHERE product_id = 'kept'"],
+    # an event that is taken away, or changed, whose purchase was recorded
+    ["DELETE FROM events"],
+    ["UPDATE events SET event_type = 'view'"],
+    ["UPDATE events SET product_id = 'other', user_id = 'other'"],
+    ["REPLACE INTO events VALUES ('e', 'now', 'view', 'u', 'x', 0, 0, 0, 0, 0, 'now')"],
+    # a purchase that comes by another way
+    ["UPDATE events SET product_id = 'p' WHERE event_id = 'e'"],
+    ["UPDATE events SET event_type = 'purchase' WHERE event_id = 'view of p'"],
+    ["UPDATE OR REPLACE events SET event_id = 'e', event_type = 'purchase', product_id = 'p'"],
+    ["REPLACE INTO events VALUES ('e', 'now', 'purchase', 'u', 'p', 0, 0, 0, 0, 0, 'now')"],
+    # a refund that is over
+    ["INSERT INTO events VALUES ('n', 'now', 'purchase', 'u', 'refunded', 0, 0, 0, 0, 0, 'now')"],
+    ["REPLACE INTO events VALUES ('e', 'now', 'purchase', 'u', 'refunded', 0, 0, 0, 0, 0, 'now')"],
+    ["INSERT OR IGNORE INTO events VALUES"
+     " ('n', 'now', 'purchase', 'u', 'refunded', 0, 0, 0, 0, 0, 'now')"],
+    ["REPLACE INTO purchases VALUES ('u', 'refunded', 'now', NULL)"],
+    ["UPDATE purchases SET refunded_at = NULL"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("recursive", ["ON", "OFF"])
+@pytest.mark.parametrize("loophole", LOOPHOLES, ids=str)
+def test_there_is_no_way_around_the_rule(
+    store: Store, shell: sqlite3.Connection, loophole: list[str], recursive: str
+):
+    """Whatever the statements do or fail to do: what is bought by then is not and cannot be queued.
+
+    Only an operator's own word, a `refunded_at`, or a purchase that is deleted with its event and
+    all lets a product in again.
+    """
+    store.record([Event(NOON, "view", "u", "p", event_id="view of p")])
+    store.record([Event(NOON, "purchase", "u", "kept", event_id="e")])
+    store.record([Event(NOON, "return", "u", "refunded"), Event(NOON, "view", "u", "refunded")])
+    shell.execute(f"PRAGMA recursive_triggers = {recursive}")
+    for statement in loophole:
+        with suppress(sqlite3.IntegrityError):
+            shell.execute(statement)
+
+    bought = {*store.purchased("u")}
+    events = "SELECT product_id FROM events WHERE event_type = 'purchase' AND user_id = 'u'"
+    bought |= {item for (item,) in shell.execute(events)}
+    assert "kept" in bought
+    assert not bought & {entry.product_id for entry in store.queue("u")}
+    for item, way in product(bought, WAYS):
+        anyway = way.replace("'new'", "'u'").replace("OR IGNORE", "")
+        with pytest.raises(sqlite3.IntegrityError):
+            shell.execute(anyway, {"queue": queue_of([item, 0, 1.0])})
+    assert audit(store.path).violations == []
+
+
+def test_a_purchase_goes_with_its_event_and_all(store: Store, shell: sqlite3.Connection):
+    """As when a shopper asks to be forgotten."""
+    store.record([Event(NOON, "purchase", "u", "p")])
+    for table in ["events", "purchases", "recommendation_queue", "journal"]:
+        shell.execute(f"DELETE FROM {table} WHERE user_id = 'u'")
+    assert store.purchased("u") == frozenset()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["p", "q", "", 'a"b', "a,b", "a[b", "1", 1, None, True, ["p"]]),
+            st.sampled_from([0, 1, 10, 100, -1, 1.0, 1.5, "1", True, None, 10**30]),
+            st.sampled_from([0.0, -1.0, 0.25, 1e-9, 3, 1e300, "1", None, False, []]),
+        ),
+        max_size=3,
+    ),
+    st.sampled_from([None, 2, 4]),
+)
+@hypothesis_settings(max_examples=300, deadline=None)
+def test_sqlite_and_python_agree_what_a_queue_is(judge, entries, parts: int | None):
+    """The triggers' shape, and `rules.checked`."""
+    rows = [list(entry)[:parts] + [0] * (4 if parts == 4 else 0) for entry in entries]
+    text = queue_of(*(row[:4] for row in rows))
+    try:
+        rules.checked(text)
+        expected = None
+    except InputError:
+        expected = "refused"
+    assert judge(text) == expected, text
+
+
+@pytest.fixture(scope="module")
+def judge(untouched: Path) -> Iterator[Callable[[str], str | None]]:
+    """What SQLite says of a queue, which it does not keep."""
+
+    def judged(text: str) -> str | None:
+        try:
+            shell.execute("INSERT INTO recommendation_queue VALUES ('judged', ?)", (text,))
+        except sqlite3.IntegrityError:
+            return "refused"
+        shell.execute("DELETE FROM recommendation_queue WHERE user_id = 'judged'")
+        return None
+
+    with closing(sqlite3.connect(untouched, isolation_level=None)) as shell:
+        shell.execute("BEGIN")
+        yield judged
+        shell.execute("ROLLBACK")

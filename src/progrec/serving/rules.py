@@ -172,7 +172,7 @@ def _entry(product_id: object, counter: object, score: object) -> Entry:
         and min(product_id) >= " "
         and product_id.encode()
         and type(counter) is int
-        and counter >= 0
+        and 0 <= counter < 2**63
         and type(score) in (int, float)
         and math.isfinite(number := float(score))  # type: ignore[arg-type]  # it is a number
     ):
