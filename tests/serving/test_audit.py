@@ -145,3 +145,8 @@ def test_the_rebuild_command_says_how_many_differed(
     shell.execute("DELETE FROM recommendation_queue WHERE user_id = 'v'")
     assert run("rebuild").stdout == "2 queues recomputed; 1 of them differed\n"
     assert run("rebuild").stdout == "2 queues recomputed; 0 of them differed\n"
+
+
+def test_the_backup_command_makes_the_file(run: Run, filled: Store, tmp_path: Path):
+    assert run("backup", "copy.db").stdout.startswith("copy.db: ")
+    assert audit(tmp_path / "copy.db") == (2, 4, [])

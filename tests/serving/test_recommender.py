@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -307,3 +308,51 @@ def test_visits_in_several_threads_all_count(shop: ScoredCatalogue, store: Store
 )
 def test_the_best_rung_names_the_strategy(rungs, best):
     assert strategy([Recommendation("p", 0.0, rung, 1) for rung in rungs]) == best
+
+
+# Peeking and filtering
+
+
+def test_a_peek_shows_what_comes_next_and_changes_nothing(
+    shop: ScoredCatalogue, store: Store, shell: sqlite3.Connection
+):
+    store.record([Event(NOON, "cart", "new", "x")])
+    for _ in range(4):
+        before = list(shell.iterdump())
+        foretold = recommend(store, shop, "new", k=3, peek=True)
+        assert list(shell.iterdump()) == before
+        assert recommend(store, shop, "new", k=3) == foretold
+
+
+def test_a_peek_does_not_wait_for_a_writer(
+    shop: ScoredCatalogue, store: Store, shell: sqlite3.Connection
+):
+    shell.execute("BEGIN IMMEDIATE")
+    assert len(recommend(store, shop, "ann", k=2, peek=True)) == 2
+
+
+def test_only_what_is_allowed_is_shown_and_the_rest_stays(shop: ScoredCatalogue, store: Store):
+    recommend(store, shop, "ann", k=1)
+    before = store.queue("ann")
+    shown = recommend(store, shop, "ann", k=2, allowed=lambda item: item.startswith("b"))
+    assert [one.product_id for one in shown] == ["b3", "b2"]
+    assert store.queue("ann") == (
+        *(entry for entry in before if entry.product_id not in ("b3", "b2")),
+        Entry("b3", 1, 0.0),
+        Entry("b2", 1, 0.0),
+    )
+
+
+def test_a_filter_that_the_queue_cannot_fill_is_filled_by_the_catalogue(
+    shop: ScoredCatalogue, store: Store
+):
+    recommend(store, shop, "ann", k=1)
+    allowed = {"b0", "x", "b3"}.__contains__
+    visits = [recommend(store, shop, "ann", k=2, allowed=allowed) for _ in range(2)]
+    assert [[one.product_id for one in shown] for shown in visits] == [["b3", "b0"], ["x", "b3"]]
+    assert recommend(store, shop, "ann", k=2, allowed=lambda item: False) == []
+
+
+def test_what_is_allowed_and_bought_is_not_shown(shop: ScoredCatalogue, store: Store):
+    store.add_purchases([("ann", "b3", NOON)])
+    assert [one.product_id for one in recommend(store, shop, "ann", k=2, allowed="b3".__eq__)] == []
