@@ -10,7 +10,7 @@ QUIET := BENTOML_DO_NOT_TRACK=True DVC_NO_ANALYTICS=true MLFLOW_DISABLE_TELEMETR
 $(foreach setting,$(QUIET),$(eval export $(setting)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install run update ui serve test test-long check format lock
+.PHONY: help install run update ui serve bento test test-long check format lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,11 @@ ui: install ## Open MLflow's UI on the local store
 
 serve: install ## Serve the champion with BentoML
 	bentoml serve
+
+bento: install ## Build a bento with the champion inside
+	progrec model export champion
+	bentoml build -f bentofile.yaml
+	rm -rf champion
 
 test: $(VENV)/installed-test ## Run the tests
 	pytest

@@ -242,6 +242,18 @@ def promote(
     typer.echo(f"version {version} is the champion")
 
 
+@model.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="The folder to write.")] = Path("champion"),
+) -> None:
+    """Copy the champion's bundle for a service that has no registry, such as a bento."""
+    from progrec import settings  # noqa: PLC0415
+    from progrec.registry import shipped  # noqa: PLC0415
+
+    version = shipped.ship(settings.load().registry, out)
+    typer.echo(f"{out}: version {version.number}")
+
+
 @app.command()
 def recommend(
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],

@@ -135,11 +135,16 @@ class QueueSettings(Group):
 
 
 class ServingSettings(Group):
-    """The service's database and limits."""
+    """The service's database, its limits and what it follows."""
 
     database: Path
+    catalogue: Path | None
+    poll_seconds: Annotated[float, Field(gt=0)]
+    api_key_variable: Annotated[str, Field(min_length=1)] | None
     max_k: Annotated[int, Field(ge=1)]
     max_events: Annotated[int, Field(ge=1)]
+    max_batch: Annotated[int, Field(ge=1)]
+    max_body: Annotated[int, Field(ge=1)]
 
 
 class RegistrySettings(Group):

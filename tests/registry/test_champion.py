@@ -12,6 +12,7 @@ from progrec import content
 from progrec.errors import InputError
 from progrec.learning.bundle import Bundle, BundleError
 from progrec.registry import champion
+from progrec.registry.champion import WrongDigestError
 from progrec.registry.publish import Publication
 from progrec.settings import RegistrySettings
 from progrec.tracking import Tracking, Version
@@ -90,6 +91,17 @@ def test_a_champion_whose_files_are_lost_is_an_error_that_says_so(
     lose(tracking.bundle(version))
 
     with pytest.raises(BundleError):
+        champion.load(registry)
+
+
+def test_a_champion_whose_files_are_others_than_were_registered_is_refused(
+    registry: RegistrySettings, tracking: Tracking, published: Published, bundle_at: BundleAt
+) -> None:
+    version = published(bundle_at("cold")).version
+    folder = tracking.bundle(version)
+    shutil.copytree(bundle_at("forged"), folder, dirs_exist_ok=True)
+
+    with pytest.raises(WrongDigestError, match=re.escape(version.digest)):
         champion.load(registry)
 
 

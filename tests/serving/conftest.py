@@ -1,54 +1,26 @@
-"""A shop small enough to know every answer."""
+"""A store and a service of one's own."""
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from datetime import date
 from pathlib import Path
+from unittest.mock import Mock
 
-import numpy as np
-import numpy.typing as npt
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
-from progrec.learning.touches import Done
+from progrec.serving import follower, service
 from progrec.serving.store import Store
 from progrec.settings import QueueSettings
+from serving.live import SERVED, serving
+from serving.shop import Shop
 
-
-class Shop:
-    """Eight products: four books (b), three cups (c) and one of no category (x).
-
-    All of them ties somewhere: popularity falls b0 = c0 > b1 = c1 > ... > x.
-    """
-
-    digest = "digest-of-the-shop"
-    watermark = date(2020, 1, 31)
-    item_ids = np.array(["b0", "b1", "b2", "b3", "c0", "c1", "c2", "x"], dtype=object)
-    item_row = {item: row for row, item in enumerate(item_ids)}  # noqa: RUF012
-    popularity = np.array([40.0, 30.0, 20.0, 10.0, 40.0, 30.0, 20.0, 10.0])
-    category = np.array([*["book"] * 4, *["cup"] * 3, None], dtype=object)
-    probabilities = {  # noqa: RUF012
-        "ann": [0.1, 0.2, 0.3, 0.4, 0.9, 0.9, 0.9, 0.05],
-        "bob": [0.5] * 8,
-    }
-    like_c1 = (0.1, 0.1, 0.1, 0.1, 0.3, 0.8, 0.7, 0.6)
-    """What those will buy of whom nothing is known but that they had to do with c1."""
-
-    def knows(self, user_id: str) -> bool:
-        return user_id in self.probabilities
-
-    def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
-        assert user_ids, "asked for nobody's scores"
-        return np.array([self.probabilities[user] for user in user_ids], dtype=np.float32)
-
-    def scores_after(self, user_id: str, done: Sequence[Done]) -> npt.NDArray[np.float32] | None:
-        if self.knows(user_id):
-            return self.scores([user_id])[0]
-        if any(each.product_id == "c1" for each in done):
-            return np.array(self.like_c1, dtype=np.float32)
-        return None
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +51,64 @@ def shell(store: Store) -> Iterator[sqlite3.Connection]:
     """Somebody else's connection to the file, with none of our code."""
     with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def app() -> Starlette:
+    """One for all: a second would register BentoML's metrics again."""
+    return service.Progrec.to_asgi()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The service's working directory: the real settings, and no state."""
+    shutil.copy(PROJECT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    # A service freezes the heap once in its life; here a hundred of them share one process.
+    monkeypatch.setattr(follower, "gc", Mock())
+    # Nor shall it change the tests' own logging.
+    monkeypatch.setattr(service.logs, "configure", Mock())
+    return tmp_path
+
+
+@pytest.fixture
+def client(
+    app: Starlette, project: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TestClient]:
+    """The service with the shop's bundle."""
+    champion = follower.Champion(shop, "hash-of-the-data", version=1)
+    monkeypatch.setattr(follower, "load_champion", lambda *_: champion)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def waiting(app: Starlette, project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The service without a bundle."""
+    monkeypatch.setattr(follower, "load_champion", lambda *_: None)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def live_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working directory of the service that is served, where it also writes its log."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copy(PROJECT / "params.yaml", folder)
+    shutil.copy(Path(__file__).with_name("shop.py"), folder)
+    (folder / "served.py").write_text(SERVED)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def live_url(live_folder: Path) -> Iterator[str]:
+    """`bentoml serve` with the shop's bundle and two workers."""
+    with serving("served:Progrec", live_folder, workers=2) as url:
+        yield url
+
+
+@pytest.fixture
+def live(live_url: str) -> Iterator[httpx.Client]:
+    """A client of it."""
+    with httpx.Client(base_url=live_url, timeout=60) as client:
+        yield client

@@ -12,15 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from progrec.learning.touches import Done
-from progrec.serving.recommender import (
-    Candidate,
-    Recommendation,
-    ScoredCatalogue,
-    candidates,
-    recommend,
-    recommend_many,
-    strategy,
-)
+from progrec.serving.candidates import Candidate, ScoredCatalogue, candidates, recommend_many
+from progrec.serving.recommender import Recommendation, recommend, strategy
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
 

@@ -1,77 +1,16 @@
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from unittest.mock import Mock, call
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from progrec.serving import follower, recommender, service
-from progrec.serving.recommender import ScoredCatalogue
-
-PROJECT = Path(__file__).parents[2]
-
-
-def event(**changes: Any) -> dict[str, Any]:
-    whole = {
-        "event_time": "2020-02-01T12:00:00Z",
-        "event_type": "view",
-        "user_id": "new",
-        "product_id": "x",
-    }
-    return {key: value for key, value in {**whole, **changes}.items() if value is not ...}
-
-
-@pytest.fixture(scope="module")
-def app() -> Starlette:
-    # One for the module: a second would register BentoML's metrics again.
-    return service.Progrec.to_asgi()
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The service's working directory: the real settings, and no state."""
-    shutil.copy(PROJECT / "params.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    # A service freezes the heap once in its life; here a hundred of them share one process.
-    monkeypatch.setattr(follower, "gc", Mock())
-    return tmp_path
-
-
-@pytest.fixture
-def client(
-    app: Starlette, project: Path, shop: ScoredCatalogue, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TestClient]:
-    """The service with the shop's bundle."""
-    monkeypatch.setattr(follower, "load_champion", lambda *_: shop)
-    with TestClient(app, raise_server_exceptions=False) as client:
-        yield client
-
-
-@pytest.fixture
-def waiting(app: Starlette, project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """The service without a bundle."""
-    monkeypatch.setattr(follower, "load_champion", lambda *_: None)
-    with TestClient(app, raise_server_exceptions=False) as client:
-        yield client
-
-
-def post(client: httpx.Client, path: str, body: object) -> Any:
-    answer = client.post(path, json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
+from progrec.serving import follower
+from progrec.serving.messages import Model
+from serving.shop import Shop
+from serving.web import event, post, products
 
 # Recommendations
 
@@ -79,13 +18,36 @@ def post(client: httpx.Client, path: str, body: object) -> Any:
 def test_a_known_user(client: TestClient):
     assert post(client, "/recommend", {"user_id": "ann", "k": 2}) == {
         "user_id": "ann",
+        "session_id": None,
         "strategy": "model",
-        "model": {"digest": "digest-of-the-shop"},
+        "model": {
+            "version": 1,
+            "digest": "digest-of-the-shop",
+            "data_digest": "hash-of-the-data",
+            "watermark": "2020-01-31",
+            "age_seconds": pytest.approx(since(datetime(2020, 2, 1, tzinfo=UTC)), abs=60),
+        },
         "items": [
             {"product_id": item, "score": pytest.approx(0.9), "source": "model", "counter": 1}
             for item in ["c0", "c1"]
         ],
     }
+
+
+def since(moment: datetime) -> float:
+    return (datetime.now(UTC) - moment).total_seconds()
+
+
+def test_a_model_that_has_learned_today_has_no_age():
+    assert Model.age(datetime.now(UTC).date()) == 0
+
+
+def test_looking_changes_nothing(client: TestClient):
+    request = {"user_id": "ann", "k": 3}
+    looked = [post(client, "/recommend", {**request, "peek": True}) for _ in range(2)]
+    assert post(client, "/queue", {"user_id": "ann"})["pool"] == []
+    shown = post(client, "/recommend", request)
+    assert [products(each) for each in looked] == [products(shown)] * 2
 
 
 def test_an_unknown_user(client: TestClient):
@@ -134,6 +96,37 @@ def test_the_next_answer_knows_of_a_purchase(client: TestClient):
         assert {one["product_id"] for one in left} == {one["product_id"] for one in shown[bought:]}
 
 
+# Anonymous sessions
+
+
+def test_a_session_works_like_a_user(client: TestClient):
+    post(client, "/events", {"events": [event(user_id=..., session_id="s", product_id="b2")]})
+    answer = post(client, "/recommend", {"session_id": "s", "k": 2})
+    assert (answer["user_id"], answer["session_id"]) == (None, "s")
+    assert products(answer)[0] == "b2"
+    queue = post(client, "/queue", {"session_id": "s"})
+    assert queue["pool"][-2:] == [["b2", 1, 1.0], [products(answer)[1], 1, 0.0]]
+
+
+def test_a_session_is_never_the_user_of_the_same_id(client: TestClient):
+    post(client, "/events", {"events": [event(user_id=..., session_id="ann")]})
+    assert post(client, "/queue", {"user_id": "ann"})["pool"] == []
+    assert post(client, "/recommend", {"session_id": "ann", "k": 1})["strategy"] == "queue"
+
+
+def test_a_session_is_merged_with_its_user(client: TestClient):
+    post(client, "/events", {"events": [event(user_id=..., session_id=5, product_id="b2")]})
+    for _ in range(2):
+        merged = post(client, "/merge", {"session_id": 5, "user_id": "ann"})
+        assert merged == {"session_id": "5", "user_id": "ann"}
+        for shopper in ({"user_id": "ann"}, {"session_id": 5}):
+            assert post(client, "/queue", shopper)["pool"] == [["b2", 0, 1.0]]
+
+    other = client.post("/merge", json={"session_id": 5, "user_id": "bob"})
+    assert other.status_code == 400
+    assert other.json()["detail"][0]["field"] == "session_id"
+
+
 # Events and queues
 
 
@@ -143,12 +136,13 @@ def test_events_move_the_queue(client: TestClient):
     assert post(client, "/events", {"events": events})["accepted"] == 4
     assert post(client, "/queue", {"user_id": "new"}) == {
         "user_id": "new",
+        "session_id": None,
         "pool": [["x", 0, 1.0], ["b1", 0, 2.0], ["c0", 0, 1.0]],
     }
 
 
 def test_a_user_without_a_queue(client: TestClient):
-    assert post(client, "/queue", {"user_id": "nobody"}) == {"user_id": "nobody", "pool": []}
+    assert post(client, "/queue", {"user_id": "nobody"})["pool"] == []
 
 
 def test_a_repeat_is_counted_and_has_no_effect(client: TestClient):
@@ -193,7 +187,11 @@ BAD_EVENTS = [
     ("event_time", event(event_time=20200201)),
     ("event_time", event(event_time=None)),
     ("event_time", event(event_time="0001-01-01T00:00:00+14:00")),
+    ("event_time", event(event_time="1999-12-31T23:59:59Z")),
+    ("event_time", event(event_time="2100-01-01T00:00:00Z")),
     ("price", event(price=-1)),
+    ("price", event(price=1e12)),
+    ("user_id", event(session_id="s")),
     ("price", event(price="dear")),
     ("event_id", event(event_id="a\nb")),
     ("user_session", event(user_session=True)),
@@ -211,273 +209,44 @@ def test_a_bad_event_is_reported_and_the_others_are_kept(client: TestClient, fie
     assert len(post(client, "/queue", {"user_id": "new"})["pool"]) == 2
 
 
+def test_what_ingest_takes_is_taken_to_its_very_bounds(client: TestClient):
+    bounds = [
+        event(event_time="2000-01-01T00:00:00Z", price=0),
+        event(event_time="2099-12-31T23:59:59Z", price=999_999_999_999),
+        event(event_time="2100-01-01T00:30:00+01:00"),
+    ]
+    assert post(client, "/events", {"events": bounds})["accepted"] == 3
+
+
+def test_what_is_given_back_may_be_shown_again(
+    app: Starlette, project: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace("refund: []", "refund: [returned]"))
+    champion = follower.Champion(shop, "hash-of-the-data", version=1)
+    monkeypatch.setattr(follower, "load_champion", lambda *_: champion)
+    asked = {"user_id": "ann", "k": 8}
+    with TestClient(app, raise_server_exceptions=False) as client:
+        post(client, "/events", {"events": [event(user_id="ann", event_type="purchase")]})
+        assert "x" not in products(post(client, "/recommend", asked))
+        post(client, "/events", {"events": [event(user_id="ann", event_type="returned")]})
+        assert "x" in products(post(client, "/recommend", asked))
+
+
+def test_a_refund_is_no_event_unless_the_settings_name_it(client: TestClient):
+    answer = client.post("/events", json={"events": [event(event_type="returned")]})
+    assert answer.status_code == 400
+    assert answer.json()["detail"][0]["field"] == "events.0.event_type"
+
+
 def test_nothing_but_bad_events(client: TestClient):
     answer = client.post("/events", json={"events": [event(event_type="stare"), 5]})
     assert answer.status_code == 400
-    report = answer.json()
-    assert (report["accepted"], report["duplicates"]) == (0, 0)
-    assert [(one["index"], one["field"]) for one in report["rejected"]] == [
-        (0, "event_type"),
-        (1, "event"),
+    assert [problem["field"] for problem in answer.json()["detail"]] == [
+        "events.0.event_type",
+        "events.1.event",
     ]
 
 
 def test_no_events_are_no_mistake(client: TestClient):
     assert post(client, "/events", {"events": []})["accepted"] == 0
-
-
-# Bad input
-
-
-BAD_REQUESTS: list[tuple[str, str, object]] = [
-    ("/recommend", "user_id", {}),
-    ("/recommend", "user_id", {"user_id": None}),
-    ("/recommend", "user_id", {"user_id": True}),
-    ("/recommend", "user_id", {"user_id": 1.5}),
-    ("/recommend", "user_id", {"user_id": ""}),
-    ("/recommend", "user_id", {"user_id": "a\x00b"}),
-    ("/recommend", "user_id", {"user_id": "a\x7f"}),
-    ("/recommend", "user_id", {"user_id": ["a"]}),
-    ("/recommend", "user_id", {"user_id": {"a": 1}}),
-    ("/recommend", "k", {"user_id": "a", "k": 0}),
-    ("/recommend", "k", {"user_id": "a", "k": -1}),
-    ("/recommend", "k", {"user_id": "a", "k": 101}),
-    ("/recommend", "k", {"user_id": "a", "k": 10**30}),
-    ("/recommend", "k", {"user_id": "a", "k": 2.5}),
-    ("/recommend", "k", {"user_id": "a", "k": "2"}),
-    ("/recommend", "k", {"user_id": "a", "k": True}),
-    ("/recommend", "k", {"user_id": "a", "k": None}),
-    ("/recommend", "limit", {"user_id": "a", "limit": 2}),
-    ("/events", "events", {}),
-    ("/events", "events", {"events": None}),
-    ("/events", "events", {"events": {}}),
-    ("/events", "events", {"events": "all of them"}),
-    ("/events", "events", {"events": [event()] * 1001}),
-    ("/events", "more", {"events": [], "more": 1}),
-    ("/queue", "user_id", {}),
-    ("/queue", "user_id", {"user_id": False}),
-    ("/queue", "k", {"user_id": "a", "k": 1}),
-]
-
-
-def test_bad_input_is_answered_with_the_fields_name(client: TestClient):
-    for path, field, body in BAD_REQUESTS:
-        answer = client.post(path, json=body)
-        assert answer.status_code == 400, body
-        assert answer.json()["detail"][0]["loc"] == [field], body
-
-
-NO_REQUESTS = [
-    b"",
-    b"{",
-    b"[]",
-    b'"x"',
-    b"null",
-    b"5",
-    b"\xff\xfe",
-    b'{"user_id": "\xff"}',
-    b'{"user_id": "\\ud800"}',
-    b'{"user_id": 1e400}',
-    b'{"user_id": NaN}',
-    b'{"user_id": ' + b"9" * 5000 + b"}",
-    b'{"events": ' + b"[" * 100_000,
-    b"{'user_id': 'a'}",
-]
-
-
-@pytest.mark.parametrize("path", ["/recommend", "/events", "/queue"])
-def test_what_is_no_request_at_all(client: TestClient, path: str):
-    for body in NO_REQUESTS:
-        answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
-        assert answer.status_code == 400, body
-        assert answer.json()["detail"], body
-        assert "Traceback" not in answer.text
-
-
-def test_a_body_of_another_type_is_not_read(client: TestClient):
-    for kind in [
-        "text/plain",
-        "multipart/form-data",
-        "multipart/form-data; boundary=x",
-        "application/x-www-form-urlencoded",
-        "application/vnd.bentoml+pickle",
-        "APPLICATION/VND.BENTOML+PICKLE",
-        "",
-    ]:
-        headers = {"Content-Type": kind}
-        answer = client.post("/queue", content=b'{"user_id": "a"}', headers=headers)
-        assert answer.status_code == 400, kind
-        assert answer.json()["detail"][0]["loc"] == ["Content-Type"], kind
-
-
-def test_json_by_any_spelling_or_none(client: TestClient):
-    for headers in [{}, {"Content-Type": "Application/JSON; charset=utf-8"}]:
-        answer = client.post("/queue", content=b'{"user_id": "a"}', headers=headers)
-        assert answer.json() == {"user_id": "a", "pool": []}
-
-
-def test_a_failure_of_ours_shows_nothing_of_itself(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-):
-    def fail(*_args: object, **_kwargs: object) -> None:
-        raise RuntimeError("the secret")
-
-    monkeypatch.setattr(recommender, "recommend", fail)
-    answer = client.post("/recommend", json={"user_id": "ann"})
-    assert answer.status_code == 500
-    assert "secret" not in answer.text
-    assert "Traceback" not in answer.text
-
-
-def test_the_page_that_describes_the_service(client: TestClient):
-    paths = client.get("/docs.json").json()["paths"]
-    assert {"/recommend", "/events", "/queue"} <= paths.keys()
-
-
-# Readiness
-
-
-def test_ready_with_a_bundle(client: TestClient):
-    assert client.get("/readyz").status_code == 200
-
-
-def test_the_garbage_collector_leaves_the_bundle_alone(client: TestClient):
-    assert follower.gc.mock_calls == [call.unfreeze(), call.collect(), call.freeze()]
-
-
-def test_not_ready_without_one(waiting: TestClient):
-    assert waiting.get("/livez").status_code == 200
-    assert waiting.get("/readyz").status_code == 503
-    answer = waiting.post("/recommend", json={"user_id": "ann"})
-    assert answer.status_code == 503
-    assert "make run" in answer.json()["error"]
-
-
-def test_events_are_taken_before_there_is_a_bundle(waiting: TestClient):
-    assert post(waiting, "/events", {"events": [event()]})["accepted"] == 1
-    assert post(waiting, "/queue", {"user_id": "new"})["pool"] == [["x", 0, 1.0]]
-
-
-class Registry:
-    """A registry whose champion a test names; looks at it are counted."""
-
-    def __init__(self) -> None:
-        self.champion: Callable[[], ScoredCatalogue | None] = lambda: None
-        self.looks = threading.Semaphore(0)
-
-    def load(self, _config: object, _served: object) -> ScoredCatalogue | None:
-        self.looks.release()
-        return self.champion()
-
-    def wait_for_a_whole_look(self) -> None:
-        for _ in range(2):  # the second begins when the first is over
-            assert self.looks.acquire(timeout=10)
-
-
-@pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    registry = Registry()
-    monkeypatch.setattr(follower, "load_champion", registry.load)
-    monkeypatch.setattr(follower, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(follower, "FOLLOW_SECONDS", 0.01)
-    return registry
-
-
-def test_it_becomes_ready_by_itself_and_follows_the_champion(
-    app: Starlette, project: Path, registry: Registry, shop: Any
-):
-    class Newer(type(shop)):
-        digest = "newer"
-
-    with TestClient(app) as client:
-        assert client.get("/readyz").status_code == 503
-        for champion in [shop, Newer()]:
-            registry.champion = lambda champion=champion: champion
-            registry.looks = threading.Semaphore(0)
-            registry.wait_for_a_whole_look()
-            assert client.get("/readyz").status_code == 200
-            answer = post(client, "/recommend", {"user_id": "ann", "k": 1})
-            assert answer["model"] == {"digest": champion.digest}
-
-
-def test_a_champion_that_does_not_load_is_warned_of_once(
-    app: Starlette,
-    project: Path,
-    registry: Registry,
-    caplog: pytest.LogCaptureFixture,
-):
-    def broken() -> None:
-        raise OSError("model.safetensors is damaged")
-
-    registry.champion = broken
-    with caplog.at_level(logging.WARNING), TestClient(app) as client:
-        registry.wait_for_a_whole_look()
-        assert client.get("/readyz").status_code == 503
-    (warning,) = [
-        record.message for record in caplog.records if record.name == follower.logger.name
-    ]
-    assert "model.safetensors is damaged" in warning
-    assert "make run" in warning
-
-
-def test_a_champion_that_is_gone_goes_on_serving(
-    app: Starlette, project: Path, registry: Registry, shop: ScoredCatalogue
-):
-    registry.champion = lambda: shop
-    with TestClient(app) as client:
-        registry.champion = lambda: None
-        registry.looks = threading.Semaphore(0)
-        registry.wait_for_a_whole_look()
-        assert client.get("/readyz").status_code == 200
-
-
-# Over a socket
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-SERVED = """
-from progrec.serving import follower, service
-from shop import Shop
-
-follower.load_champion = lambda config, served: Shop()
-Progrec = service.Progrec
-"""
-
-
-@pytest.fixture
-def served(project: Path) -> Iterator[httpx.Client]:
-    """`bentoml serve` with the shop's bundle, on a port of its own."""
-    shutil.copy(Path(__file__).with_name("conftest.py"), project / "shop.py")
-    (project / "served.py").write_text(SERVED)
-    port = free_port()
-    bentoml = Path(sys.executable).with_name("bentoml")
-    server = subprocess.Popen(
-        [bentoml, "serve", "served:Progrec", "--host", "127.0.0.1", "--port", str(port)],
-        cwd=project,
-        env={**os.environ, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(project / "home")},
-    )
-    retries = httpx.HTTPTransport(retries=8)  # waits longer each time, a minute in all
-    try:
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", transport=retries, timeout=60
-        ) as client:
-            yield client
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def test_bentoml_serves_it(served: httpx.Client):
-    assert served.get("/readyz").status_code == 200
-    bought = event(user_id="ann", event_type="purchase", product_id="c0")
-    assert post(served, "/events", {"events": [bought, event()]})["accepted"] == 2
-    answer = post(served, "/recommend", {"user_id": "ann", "k": 2})
-    assert [item["product_id"] for item in answer["items"]] == ["c1", "c2"]
-    queue = served.post("/queue", content=b'{"user_id": "new"}')
-    assert queue.json() == {"user_id": "new", "pool": [["x", 0, 1.0]]}
-    assert served.post("/recommend", json={"user_id": 1.5}).status_code == 400

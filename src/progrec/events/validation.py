@@ -21,7 +21,8 @@ _OFFSET = r"[+-](0\d|1[0-4])(:?[0-5]\d)?"
 _DAY = "cast(event_time as date)"
 _DAY_OF_LATE = {"next_day": f"cast({RECEIVED_AT} as date)", "set_aside": "null"}
 
-_PRICE_LIMIT = 1e12  # in any currency; what reaches it would not fit the features' decimals
+PRICE_LIMIT = 1e12
+"""In any currency; a price that reaches it would not fit the features' decimals."""
 
 
 def judged(kind: str, file: Source, config: IngestSettings) -> str:
@@ -114,7 +115,7 @@ def _judge(received: Sequence[str], config: IngestSettings) -> str:
         *_time_rules("event_time", config),
         ("price is null and price_text is not null", "price", "'is not a number: ' || price_text"),
         ("not isfinite(price)", "price", "'is not finite: ' || price_text"),
-        (f"abs(price) >= {_PRICE_LIMIT}", "price", "'is absurd: ' || price_text"),
+        (f"abs(price) >= {PRICE_LIMIT}", "price", "'is absurd: ' || price_text"),
         *(rule for column in received for rule in _time_rules(column, config)),
     ]
     cases = "\n".join(

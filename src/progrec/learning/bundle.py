@@ -161,8 +161,12 @@ class Bundle:
     @cached_property
     def category(self) -> npt.NDArray[np.object_]:
         """(n_items,) category, None where it is unknown."""
-        category = self.items["category"].astype(object)
-        return category.where(category.notna(), None).to_numpy()
+        return _text_or_none(self.items["category"])
+
+    @cached_property
+    def brand(self) -> npt.NDArray[np.object_]:
+        """(n_items,) brand, None where it is unknown."""
+        return _text_or_none(self.items["brand"])
 
     @cached_property
     def bought(self) -> csr_array:
@@ -297,6 +301,11 @@ def _load(folder: Path, network: NCF, day: date) -> Evidence:
     places = (pairs["item"].to_numpy(), pairs["neighbour"].to_numpy())
     neighbours = csr_array((pairs["weight"].to_numpy(), places), shape=(n_items, n_items))
     return Evidence(Touches.of(history), demand.to_numpy(np.float32), neighbours, n_users, day)
+
+
+def _text_or_none(column: pd.Series[str]) -> npt.NDArray[np.object_]:
+    column = column.astype(object)
+    return column.where(column.notna(), None).to_numpy()
 
 
 def _part(path: Path, read: Callable[[Path], T]) -> T:

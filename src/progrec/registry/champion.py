@@ -12,17 +12,15 @@ BEFORE = "champion_before"
 """Tag: number of the version that was the champion before this one."""
 
 
-def digest(registry: RegistrySettings) -> str | None:
-    """Digest of the champion's bundle; None while there is none."""
-    version = Tracking(registry).champion()
-    return None if version is None else version.digest
+class WrongDigestError(BundleError):
+    """A version's files are not those that were registered."""
 
 
 def load(registry: RegistrySettings) -> Bundle | None:
     """The champion's bundle; None while there is none.
 
     Raises:
-        BundleError: the champion's files are missing or damaged.
+        BundleError: the champion's files are missing, damaged or not those that were registered.
     """
     tracking = Tracking(registry)
     version = tracking.champion()
@@ -33,12 +31,27 @@ def bundle(tracking: Tracking, version: Version) -> Bundle:
     """A version's bundle.
 
     Raises:
-        BundleError: its files are missing or damaged.
+        BundleError: its files are missing, damaged or not those that were registered.
     """
     try:
-        return Bundle.load(tracking.bundle(version))
+        loaded = Bundle.load(tracking.bundle(version))
     except LookupError as error:
         raise BundleError(str(error)) from error
+    return verified(loaded, version.digest)
+
+
+def verified(bundle: Bundle, digest: str) -> Bundle:
+    """The bundle, if it has the digest.
+
+    Raises:
+        WrongDigestError: it has another.
+    """
+    if bundle.digest != digest:
+        raise WrongDigestError(
+            f"the bundle's files have the digest {bundle.digest}, not {digest}, under which they "
+            "were registered; restore them, or roll back"
+        )
+    return bundle
 
 
 def promote(tracking: Tracking, version: Version) -> None:

@@ -10,7 +10,7 @@ from progrec import atomic, settings
 from progrec.errors import InputError
 from progrec.learning.bundle import Bundle
 from progrec.registry import champion
-from progrec.serving.recommender import recommend_many
+from progrec.serving.candidates import recommend_many
 from progrec.serving.store import Store
 from progrec.settings import Settings
 

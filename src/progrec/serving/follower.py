@@ -4,84 +4,167 @@ from __future__ import annotations
 
 import gc
 import logging
-import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
+from progrec.learning.bundle import BundleError
 from progrec.learning.touches import Done
-from progrec.serving import recommender
-from progrec.serving.recommender import ScoredCatalogue
+from progrec.serving import candidates, sync
+from progrec.serving.assortment import Assortment
+from progrec.serving.candidates import ScoredCatalogue
+from progrec.serving.logs import FACTS
+from progrec.serving.messages import Model
+from progrec.serving.metrics import metrics
+from progrec.serving.store import Store
 from progrec.settings import Settings
 
-RETRY_SECONDS = 5.0
-"""How long after one look for a first champion the next is taken."""
-
-FOLLOW_SECONDS = 60.0
-"""How long after one look for a newer champion the next is taken."""
+LOCAL = "sqlite:///"
+"""How the address of a registry in a file begins."""
 
 logger = logging.getLogger(__name__)
 
 
-def load_champion(config: Settings, served: ScoredCatalogue | None) -> ScoredCatalogue | None:
-    """The registry's champion, `served` itself if it is that; None as long as there is none."""
+@dataclass(frozen=True)
+class Champion:
+    """The bundle that is served.
+
+    Attributes:
+        catalogue: the bundle.
+        data_digest: hash of the data that it was trained on.
+        version: its number in the registry.
+    """
+
+    catalogue: ScoredCatalogue
+    data_digest: str
+    version: int | None
+
+    @cached_property
+    def assortment(self) -> Assortment:
+        """What it knows of its products."""
+        return Assortment.of(self.catalogue)
+
+    def model(self) -> Model:
+        """What answers say of it."""
+        return Model(
+            version=self.version,
+            digest=self.catalogue.digest,
+            data_digest=self.data_digest,
+            watermark=self.catalogue.watermark,
+            age_seconds=Model.age(self.catalogue.watermark),
+        )
+
+
+def load_champion(config: Settings, served: Champion | None) -> Champion | None:
+    """The registry's champion, `served` itself if it is that; None as long as there is none.
+
+    Raises:
+        BundleError: its files are missing, damaged or not those that were registered.
+    """
+    # To ask for it would make it.
+    uri = config.registry.tracking_uri
+    if uri.startswith(LOCAL) and not Path(uri.removeprefix(LOCAL)).exists():
+        return served
     # Not at the top: the registry brings MLflow, which only a service that runs needs.
     from progrec.registry import champion  # noqa: PLC0415
+    from progrec.tracking import Tracking  # noqa: PLC0415
 
-    if served is not None and served.digest == champion.digest(config.registry):
+    tracking = Tracking(config.registry)
+    version = tracking.champion()
+    if version is None:
+        return None
+    if served is not None and served.catalogue.digest == version.digest:
         return served
-    return champion.load(config.registry)
+    bundle = champion.bundle(tracking, version)
+    return Champion(bundle, bundle.provenance.data_digest, version.number)
+
+
+def load_shipped(store: Store) -> Champion | None:
+    """The champion that came with the service, if one did; what it knows to be bought is kept.
+
+    Raises:
+        BundleError: its files are missing, damaged or not those that were shipped.
+    """
+    from progrec.registry import shipped  # noqa: PLC0415
+
+    found = shipped.load()
+    if found is None:
+        return None
+    version, bundle = found
+    # Where there is a registry, publishing has done so.
+    sync.sync(bundle, store)
+    return Champion(bundle, bundle.provenance.data_digest, version)
 
 
 class Follower:
-    """Holds the registry's champion, once there is one; a newer one takes its place."""
+    """Holds the champion: the one that came with the service, or the registry's, once it has one.
 
-    def __init__(self, config: Settings) -> None:
-        self.catalogue: ScoredCatalogue | None = None
+    A newer one takes its place.
+    """
+
+    def __init__(self, config: Settings, store: Store) -> None:
+        """Takes the champion of this moment, if one can be had."""
+        self.champion: Champion | None = None
         self._config = config
         self._complaint = ""
-        self._closed = threading.Event()
-        self.look()
-        self._follower = threading.Thread(target=self._follow, name="champion", daemon=True)
-        self._follower.start()
+        self._take(lambda: load_shipped(store) or load_champion(config, None))
 
     def look(self) -> None:
         """Takes the champion of this moment; keeps the present one when none can be had."""
+        self._take(lambda: load_champion(self._config, self.champion))
+
+    def _take(self, load: Callable[[], Champion | None]) -> None:
         try:
-            catalogue = load_champion(self._config, self.catalogue)
-            if catalogue is None:
-                self._complain("the registry has no champion yet")
-            elif self.catalogue is None or catalogue.digest != self.catalogue.digest:
-                self._crown(catalogue)
+            champion = load()
+            if champion is None:
+                self._complain("none", "there is no champion")
+            elif champion is not self.champion:
+                self._crown(champion)
+        except BundleError as error:
+            self._complain(_reason(error), f"refused the champion: {error}")
         except Exception as error:  # whatever is wrong may be right at the next look
-            self._complain(f"the champion cannot be loaded: {error}")
+            self._complain("unavailable", f"the champion cannot be had: {error}")
+        else:
+            self._complaint = "" if champion else self._complaint
+        if self.champion:
+            metrics().aged(self.champion.model().age_seconds)
 
-    def close(self) -> None:
-        """Stops following the registry."""
-        self._closed.set()
-        self._follower.join()
-
-    def _follow(self) -> None:
-        while not self._closed.wait(FOLLOW_SECONDS if self.catalogue else RETRY_SECONDS):
-            self.look()
-
-    def _crown(self, catalogue: ScoredCatalogue) -> None:
+    def _crown(self, champion: Champion) -> None:
+        catalogue = champion.catalogue
         # What the bundle computes at first use, it computes before the first request.
-        recommender.candidates(
+        candidates.candidates(
             catalogue,
             "",
             n=1,
             exclude=(),
             touched=[str(item) for item in catalogue.item_ids[:1]],
             done=[Done(item, "view", 1, catalogue.watermark) for item in catalogue.item_ids[:1]],
+            allowed=champion.assortment.row.__contains__,
         )
-        self.catalogue = catalogue
-        self._complaint = ""
+        self.champion = champion
         # A collection that walks the bundle would stall requests; what is frozen it leaves alone.
         gc.unfreeze()
         gc.collect()
         gc.freeze()
-        logger.info("recommending with the bundle %s", catalogue.digest)
+        metrics().swapped()
+        facts = {"version": champion.version, "digest": catalogue.digest}
+        logger.info("recommending with a champion", extra={FACTS: facts})
 
-    def _complain(self, complaint: str) -> None:
-        """Warns, but not at every look."""
+    def _complain(self, reason: str, complaint: str) -> None:
+        """Warns and counts, but not at every look."""
         if complaint != self._complaint:
-            logger.warning("%s; `make run` trains and registers one", complaint)
+            metrics().refused("bundle", reason)
+            served = (
+                f"version {self.champion.version} serves on"
+                if self.champion
+                else "`make run` trains and registers one"
+            )
+            logger.warning("%s; %s", complaint, served, extra={FACTS: {"reason": reason}})
         self._complaint = complaint
+
+
+def _reason(error: BundleError) -> str:
+    from progrec.registry.champion import WrongDigestError  # noqa: PLC0415
+
+    return "digest" if isinstance(error, WrongDigestError) else "unloadable"

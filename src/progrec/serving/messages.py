@@ -5,100 +5,168 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
 
 import bentoml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+from starlette.requests import Request as HTTPRequest
 
-from progrec.serving.recommender import Recommendation, Source
+from progrec.serving import failures, sessions
+from progrec.serving.candidates import Candidate, Source
+from progrec.serving.failures import Problem
+from progrec.serving.fields import Count, Id, Price, Time, UserId
+from progrec.serving.filters import Filters
+from progrec.serving.kept import TYPES
+from progrec.serving.recommender import Recommendation
 from progrec.serving.store import Event
-from progrec.settings import EventType
-
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
-# Under BentoML's name, because `bentoml serve` shows nobody else's information.
+from progrec.settings import Settings
 
 
-def _as_id(value: object) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise PydanticCustomError("id", "an id is text or a whole number")
-    if not value or UNPRINTABLE.search(value):
-        raise PydanticCustomError("id", "an id is not empty and has no control characters")
-    return value
-
-
-def _as_time(value: object) -> datetime:
-    if isinstance(value, str):
-        with suppress(ValueError, OverflowError):
-            time = datetime.fromisoformat(value.removesuffix(" UTC"))
-            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    raise PydanticCustomError("time", "a time is text such as 2020-02-01T12:00:00Z")
-
-
-Id = Annotated[str, BeforeValidator(_as_id)]
-"""An opaque id; a JSON number is accepted and becomes its text."""
-
-Time = Annotated[datetime, BeforeValidator(_as_time)]
-"""ISO 8601 or as in a REES46 log; UTC where no offset says otherwise."""
-
-
-class RecommendRequest(bentoml.IODescriptor):
-    """Who is to see how many products."""
+class Request(bentoml.IODescriptor):
+    """A JSON object with no other fields than those named."""
 
     model_config = ConfigDict(extra="forbid")
 
-    user_id: Id
-    k: Annotated[int, Field(ge=1, strict=True)] = 20
+    @classmethod
+    async def from_http_request(cls, request: HTTPRequest, _serde: object) -> object:
+        """The request; or what is wrong with it, which `failures.answered` answers.
+
+        What is raised here BentoML answers by itself, and logs with a stack trace.
+        """
+        try:
+            return cls.model_validate_json(await request.body())
+        except ValidationError as error:
+            return error
+
+
+class Shopper(BaseModel):
+    """A user or an anonymous session: exactly one of the two."""
+
+    user_id: Annotated[UserId | None, Field(description="Who.", examples=["400023651"])] = None
+    session_id: Annotated[
+        Id | None, Field(description="Or, of somebody not logged in, the session.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Shopper:
+        if (self.user_id is None) == (self.session_id is None):
+            raise PydanticCustomError(
+                "shopper", "give user_id or else session_id", {"field": "user_id"}
+            )
+        return self
+
+    @property
+    def key(self) -> str:
+        """Who the shopper is to the store."""
+        return self.user_id or sessions.key(self.session_id or "")
+
+
+class RecommendRequest(Request, Shopper, Filters):
+    """Who is to see how many of which products."""
+
+    k: Annotated[Count, Field(description="How many products; at most serving.max_k.")] = 20
+    peek: Annotated[bool, Field(strict=True, description="Only look: nothing counts as shown.")] = (
+        False
+    )
+
+
+class BatchRequest(Request):
+    """Many users, to each of whom the same number of products is to be recommended."""
+
+    user_ids: Annotated[list[UserId], Field(description="At most serving.max_batch.")]
+    k: Annotated[Count, Field(description="Products a user; at most serving.max_k.")] = 20
 
 
 class Model(BaseModel):
     """The bundle that answered."""
 
-    digest: str
+    version: int | None = Field(description="Its number in the registry.", examples=[3])
+    digest: str = Field(description="Hash of its files, as in dvc.lock.")
+    data_digest: str = Field(description="Hash of the data that it was trained on.")
+    watermark: date = Field(description="The last day whose events it has learned.")
+    age_seconds: float = Field(description="Time since the end of that day.")
+
+    @staticmethod
+    def age(watermark: date) -> float:
+        """Seconds since the end of a day (UTC)."""
+        end = datetime.combine(watermark, time.max, UTC)
+        return max(0.0, round((datetime.now(UTC) - end).total_seconds(), 3))
 
 
-class Recommendations(bentoml.IODescriptor):
+class Recommendations(BaseModel):
     """The products to show, in order, and the best rung of the ladder that supplied one."""
 
-    user_id: str
+    user_id: str | None
+    session_id: str | None
     strategy: Source
     model: Model
     items: list[Recommendation]
 
 
-class EventsRequest(bentoml.IODescriptor):
+class UserRecommendations(BaseModel):
+    """One user's products, the best first."""
+
+    user_id: str
+    items: list[Candidate]
+
+
+class BatchRecommendations(BaseModel):
+    """Each user's products, in the order of the request."""
+
+    model: Model
+    users: list[UserRecommendations]
+
+
+class AsIfEvents:
+    """Described as a list of events, but taken as it comes."""
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """The JSON schema of a list of events."""
+        return handler(TypeAdapter(list[PostedEvent]).core_schema)
+
+
+class EventsRequest(Request):
     """What shoppers did, in order."""
 
-    model_config = ConfigDict(extra="forbid")
-
     # Each is validated by itself, so that a bad one does not take the others with it.
-    events: list[Any]
+    events: Annotated[list[Any], AsIfEvents()]
 
 
-class PostedEvent(BaseModel):
+class PostedEvent(Shopper):
     """What one shopper did with one product: the canonical event."""
 
     model_config = ConfigDict(extra="forbid")
 
     event_time: Time
-    event_type: EventType
-    user_id: Id
+    event_type: Annotated[str, Field(examples=["view"])]
     product_id: Id
     user_session: Id | None = None
-    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    price: Price | None = None
     category_id: Id | None = None
     category_code: Id | None = None
     brand: Id | None = None
-    event_id: Id | None = None
+    event_id: Annotated[
+        Id | None,
+        Field(description="Events of one id are one event; without it, events of one content."),
+    ] = None
+
+    def event(self) -> Event:
+        """As the store keeps it."""
+        return Event(user_id=self.key, **self.model_dump(exclude={"user_id", "session_id"}))
 
 
 class Rejection(BaseModel):
@@ -109,7 +177,7 @@ class Rejection(BaseModel):
     reason: str
 
 
-class EventsReport(bentoml.IODescriptor):
+class EventsReport(BaseModel):
     """How many events were kept, how many were known already, and which were refused."""
 
     accepted: int
@@ -117,40 +185,69 @@ class EventsReport(bentoml.IODescriptor):
     rejected: list[Rejection]
 
 
-class QueueRequest(bentoml.IODescriptor):
+class QueueRequest(Request, Shopper):
     """Whose queue."""
 
-    model_config = ConfigDict(extra="forbid")
 
-    user_id: Id
-
-
-class Queue(bentoml.IODescriptor):
+class Queue(BaseModel):
     """A shopper's queue: product, counter and score of each entry, in order."""
 
-    user_id: str
+    user_id: str | None
+    session_id: str | None
     pool: list[list[str | int | float]]
 
 
-def validated(posted: Sequence[object]) -> tuple[list[Event], list[Rejection]]:
-    """The usable events, and what is wrong with the others."""
+class MergeRequest(Request):
+    """An anonymous session, and the user that it turned out to be."""
+
+    session_id: Id
+    user_id: UserId
+
+
+class Merged(BaseModel):
+    """The session's events, purchases and queue are the user's."""
+
+    session_id: str
+    user_id: str
+
+
+def validated(posted: Sequence[object], config: Settings) -> tuple[list[Event], list[Rejection]]:
+    """The usable events, and what is wrong with the others.
+
+    What the pipeline would put into quarantine is not accepted.
+    """
     events, rejected = [], []
     for index, content in enumerate(posted):
+        problem: Problem | None
         try:
             event = PostedEvent.model_validate(content)
         except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in problem["loc"]) or "event"
-            rejected.append(Rejection(index=index, field=field, reason=problem["msg"]))
+            problem = failures.problems_of(error, "event")[0]
         else:
-            events.append(Event(**event.model_dump()))
+            problem = _unusable(event, config)
+            if problem is None:
+                events.append(event.event())
+        if problem is not None:
+            rejected.append(Rejection(index=index, **problem.model_dump()))
     return events, rejected
 
 
+def event_types(config: Settings) -> list[str]:
+    """Those that are taken: the pipeline's, and those by which the queue lifts its rule."""
+    return [*TYPES, *config.queue.refund]
+
+
+def _unusable(event: PostedEvent, config: Settings) -> Problem | None:
+    types, ingest = event_types(config), config.ingest
+    if event.event_type not in types:
+        return Problem(field="event_type", reason=f"is none of {', '.join(types)}")
+    if not ingest.earliest <= event.event_time.date() < ingest.latest:
+        reason = f"is not between {ingest.earliest} and {ingest.latest}"
+        return Problem(field="event_time", reason=reason)
+    return None
+
+
 def refuse_above(limit: int, field: str, value: int) -> None:
-    """Raises what BentoML answers with 400 and the field's name."""
+    """Raises what is answered to a request for too much."""
     if value > limit:
-        problem = PydanticCustomError("limit", f"at most {limit}")
-        raise ValidationError.from_exception_data(
-            "the request", [{"type": problem, "loc": (field,), "input": value}]
-        )
+        raise failures.invalid(field, f"at most {limit}")

@@ -6,99 +6,177 @@
 from __future__ import annotations
 
 import bentoml
-from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from progrec import settings
-from progrec.serving import messages, recommender
-from progrec.serving.follower import Follower
+from progrec.errors import InputError
+from progrec.serving import failures, logs, messages, openapi, recommender
+from progrec.serving.assortment import CatalogueFile
+from progrec.serving.candidates import offline
+from progrec.serving.failures import Problem, Refused, answered
+from progrec.serving.follower import Champion, Follower
+from progrec.serving.guard import Guard
 from progrec.serving.messages import (
+    BatchRecommendations,
+    BatchRequest,
     EventsReport,
     EventsRequest,
-    Model,
+    Merged,
+    MergeRequest,
     Queue,
     QueueRequest,
     Recommendations,
     RecommendRequest,
+    UserRecommendations,
 )
+from progrec.serving.metrics import metrics
 from progrec.serving.store import Store
+from progrec.serving.ticker import Ticker
 
 NOT_READY = "no model is loaded yet; `make run` trains and registers one"
 
-
-class JsonOnly:
-    """Refuses bodies that say they are something else than JSON, which BentoML would try to read.
-
-    What else must happen before a request reaches its endpoint can stand beside it.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers 400, or hands the request on."""
-        if scope["type"] == "http" and scope["method"] == "POST":
-            sent = Headers(scope=scope).get("content-type", "application/json")
-            if sent.partition(";")[0].strip().lower() != "application/json":
-                problem = {"loc": ["Content-Type"], "msg": "must be application/json"}
-                answer = JSONResponse(
-                    {"error": "Content-Type must be application/json", "detail": [problem]}, 400
-                )
-                await answer(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+BATCH_USERS = 32
+"""Users scored at once: memory is held for what is known of each with every product."""
 
 
-@bentoml.service(name="progrec", threads=4)
+@bentoml.service(name="progrec", threads=4, logging={"access": {"enabled": False}})
 class Progrec:
     """Recommends products to shoppers, and learns at once from what they do."""
 
     def __init__(self) -> None:
-        config = settings.load()
-        self._limits = config.serving
-        self._store = Store(config.serving.database, config.queue)
-        self._follower = Follower(config)
+        logs.configure()
+        self._config = settings.load()
+        self._limits = self._config.serving
+        self._store = Store(self._limits.database, self._config.queue)
+        self._follower = Follower(self._config, self._store)
+        self._catalogue = CatalogueFile(self._limits.catalogue)
+        self._ticker = Ticker(self._limits.poll_seconds, self._follower.look, self._catalogue.look)
 
     def __is_ready__(self) -> bool:
-        return self._follower.catalogue is not None
+        return self._follower.champion is not None
 
-    @bentoml.api(output_spec=Recommendations)
-    def recommend(self, request: RecommendRequest, /) -> Recommendations | JSONResponse:
-        """The next products for a shopper; each counts as shown."""
+    @bentoml.api
+    @answered
+    def recommend(self, request: RecommendRequest, /) -> Recommendations:
+        """The next products for a shopper; each counts as shown.
+
+        First what waits in the shopper's queue, which the model refills: the product that was shown
+        least often comes first. Each item's `source` says where it comes from, and `strategy` is
+        the best of these.
+        """
         messages.refuse_above(self._limits.max_k, "k", request.k)
-        catalogue = self._follower.catalogue
-        if catalogue is None:
-            return JSONResponse({"error": NOT_READY}, status_code=503)
-        items = recommender.recommend(self._store, catalogue, request.user_id, k=request.k)
+        champion = self._champion()
+        allowed = request.allowed(self._catalogue.assortment or champion.assortment)
+        with metrics().queue("recommend"):
+            items = recommender.recommend(
+                self._store,
+                champion.catalogue,
+                request.key,
+                k=request.k,
+                allowed=allowed,
+                peek=request.peek,
+            )
+        if not request.peek:
+            metrics().shown(item.source for item in items)
         return Recommendations(
             user_id=request.user_id,
+            session_id=request.session_id,
             strategy=recommender.strategy(items),
-            model=Model(digest=catalogue.digest),
+            model=champion.model(),
             items=items,
         )
 
     @bentoml.api
-    def events(self, request: EventsRequest, /, ctx: bentoml.Context) -> EventsReport:
-        """Keeps what shoppers did, and changes their queues at once."""
+    @answered
+    def recommend_batch(self, request: BatchRequest, /) -> BatchRecommendations:
+        """The best products for many users; no queue is asked or changed.
+
+        What a user has bought, until this moment, is left out. Nothing counts as shown: it is the
+        list of a mailing, or of a page made in advance. What else they did since the model learned
+        is left to /recommend.
+        """
+        messages.refuse_above(self._limits.max_batch, "user_ids", len(request.user_ids))
+        messages.refuse_above(self._limits.max_k, "k", request.k)
+        champion = self._champion()
+        lists = offline(
+            champion.catalogue,
+            request.user_ids,
+            k=request.k,
+            exclude={user_id: self._store.purchased(user_id) for user_id in request.user_ids},
+            batch_size=BATCH_USERS,
+        )
+        return BatchRecommendations(
+            model=champion.model(),
+            users=[UserRecommendations(user_id=user_id, items=items) for user_id, items in lists],
+        )
+
+    @bentoml.api
+    @answered
+    def events(self, request: EventsRequest, /) -> EventsReport:
+        """Keeps what shoppers did, and changes their queues at once.
+
+        When the answer comes, they are kept for good. An event that is known already has no effect
+        and is a duplicate; one that cannot be used is rejected by its index, the others are kept.
+        """
         messages.refuse_above(self._limits.max_events, "events", len(request.events))
-        events, rejected = messages.validated(request.events)
-        new = self._store.record(events)
+        events, rejected = messages.validated(request.events, self._config)
+        with metrics().queue("events"):
+            new = self._store.record(events)
+        metrics().posted("accepted", sum(new))
+        metrics().posted("duplicate", len(new) - sum(new))
+        metrics().posted("rejected", len(rejected))
         if rejected and not events:
-            ctx.response.status_code = 400
+            raise Refused(
+                400,
+                "invalid",
+                "no event can be used",
+                problems=[
+                    Problem(field=f"events.{each.index}.{each.field}", reason=each.reason)
+                    for each in rejected
+                ],
+            )
         return EventsReport(accepted=sum(new), duplicates=len(new) - sum(new), rejected=rejected)
 
     @bentoml.api
+    @answered
     def queue(self, request: QueueRequest, /) -> Queue:
         """A shopper's queue as it is; looking does not count as showing."""
-        pool = self._store.queue(request.user_id)
-        return Queue(user_id=request.user_id, pool=[list(entry) for entry in pool])
+        with metrics().queue("queue"):
+            pool = self._store.queue(request.key)
+        return Queue(
+            user_id=request.user_id,
+            session_id=request.session_id,
+            pool=[list(entry) for entry in pool],
+        )
+
+    @bentoml.api
+    @answered
+    def merge(self, request: MergeRequest, /) -> Merged:
+        """Joins an anonymous session with the user that it turned out to be, on login.
+
+        What the session looked at, bought and was shown is the user's from then on.
+        """
+        try:
+            with metrics().queue("merge"):
+                self._store.merge(request.session_id, request.user_id)
+        except InputError as error:
+            if error.__cause__:  # the database's trouble, not the request's
+                raise
+            raise failures.invalid("session_id", str(error)) from None
+        return Merged(session_id=request.session_id, user_id=request.user_id)
 
     @bentoml.on_shutdown
     def close(self) -> None:
         """Stops following the registry, and closes the database."""
-        self._follower.close()
+        self._ticker.close()
         self._store.close()
 
+    def _champion(self) -> Champion:
+        champion = self._follower.champion
+        if champion is None:
+            retry = {"Retry-After": str(max(1, round(self._limits.poll_seconds)))}
+            raise Refused(503, "not_ready", NOT_READY, headers=retry)
+        return champion
 
-Progrec.add_asgi_middleware(JsonOnly)  # type: ignore[attr-defined]
+
+Progrec.add_asgi_middleware(Guard)  # type: ignore[attr-defined]
+Progrec.mount_asgi_app(openapi.app(Progrec), "/")  # type: ignore[attr-defined]

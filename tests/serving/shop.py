@@ -1,0 +1,46 @@
+"""A shop small enough to know every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from progrec.learning.touches import Done
+
+
+class Shop:
+    """Eight products: four books (b), three cups (c) and one of no category (x).
+
+    All of them ties somewhere: popularity falls b0 = c0 > b1 = c1 > ... > x.
+    """
+
+    digest = "digest-of-the-shop"
+    watermark = date(2020, 1, 31)
+    item_ids = np.array(["b0", "b1", "b2", "b3", "c0", "c1", "c2", "x"], dtype=object)
+    item_row = {item: row for row, item in enumerate(item_ids)}  # noqa: RUF012
+    popularity = np.array([40.0, 30.0, 20.0, 10.0, 40.0, 30.0, 20.0, 10.0])
+    category = np.array([*["book"] * 4, *["cup"] * 3, None], dtype=object)
+    brand = np.array(["odd", "even"] * 4, dtype=object)
+    probabilities = {  # noqa: RUF012
+        "ann": [0.1, 0.2, 0.3, 0.4, 0.9, 0.9, 0.9, 0.05],
+        "bob": [0.5] * 8,
+    }
+    like_c1 = (0.1, 0.1, 0.1, 0.1, 0.3, 0.8, 0.7, 0.6)
+    """What those will buy of whom nothing is known but that they had to do with c1."""
+
+    def knows(self, user_id: str) -> bool:
+        return user_id in self.probabilities
+
+    def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
+        assert user_ids, "asked for nobody's scores"
+        return np.array([self.probabilities[user] for user in user_ids], dtype=np.float32)
+
+    def scores_after(self, user_id: str, done: Sequence[Done]) -> npt.NDArray[np.float32] | None:
+        if self.knows(user_id):
+            return self.scores([user_id])[0]
+        if any(each.product_id == "c1" for each in done):
+            return np.array(self.like_c1, dtype=np.float32)
+        return None
