@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from progrec.learning.bundle import Bundle
 from progrec.learning.config import IALSConfig, Recipe
 from progrec.learning.fold_in import FoldIn
-from progrec.learning.touches import Done, Touches
+from progrec.learning.touches import Done
 
 
 def test_a_known_shoppers_new_events_count_as_after_the_days_update(
@@ -46,7 +46,9 @@ def test_a_known_shopper_who_has_done_nothing_since_gets_the_models_own_scores(
         )
 
 
-def test_a_stranger_is_embedded_by_what_they_like(bundle_with_fusion: Bundle) -> None:
+def test_a_stranger_is_embedded_by_what_they_like(
+    bundle_with_fusion: Bundle, interactions: Callable[..., pd.DataFrame]
+) -> None:
     start = IALSConfig(regularization=0.1, unobserved_weight=0.3, iterations=1, deviation=0.1)
     model = replace(bundle_with_fusion, recipe=Recipe(start=start, epochs=0))
     assert model.evidence is not None
@@ -56,8 +58,11 @@ def test_a_stranger_is_embedded_by_what_they_like(bundle_with_fusion: Bundle) ->
 
     likes = csr_array(np.array([[0, 0, 1, 0]], np.float32))
     embedding = FoldIn.of(model.network, start).embeddings(likes)
-    alone = model.evidence.alone(-1, Touches.by_shopper(done, model.vocabulary))
-    expected = model.network.probabilities_for(embedding, alone.inputs(np.array([0])))
+    day = interactions([(str(model.watermark), "zoe", "p02", "view")])
+    users = model.users.grown(["zoe"])
+    later = model.evidence.after(day, users, model.vocabulary, model.watermark)
+    known = replace(later, demand=model.evidence.demand).inputs(users.rows(["zoe"]))
+    expected = model.network.probabilities_for(embedding, known)
     np.testing.assert_allclose(found, expected[0].numpy(), rtol=1e-6)
 
 

@@ -17,7 +17,7 @@ from learning.shop import day_of
 from progrec.learning import daily, neighbours
 from progrec.learning.bundle import Bundle
 from progrec.learning.config import NeighboursConfig, UpdateConfig
-from progrec.learning.evidence import INPUTS, Evidence
+from progrec.learning.evidence import INPUTS, OF_ITEM, OF_PAIR, Evidence
 from progrec.learning.vocabulary import Vocabulary
 
 FIRST = date(2020, 1, 1)
@@ -257,3 +257,23 @@ def test_the_update_adds_the_day_to_what_a_bundle_knows(
     known = before.evidence.after(day.interactions, grown.users, grown.vocabulary, day.date)
     everyone = np.arange(4)
     assert torch.equal(grown.evidence.inputs(everyone), known.inputs(everyone))
+
+
+@pytest.mark.parametrize("user", [0, 1])
+def test_what_is_known_of_one_is_what_the_inputs_say(known: Evidence, user: int) -> None:
+    items = ids("a", "b", "c")
+
+    found = known.known(known.touches.of_one(user, [], items))
+
+    (expected,) = known.inputs(np.array([user])).numpy()
+    assert np.array_equal(found.of(np.arange(3)), expected[:, OF_PAIR.start - 1 : OF_PAIR.stop - 1])
+    assert np.array_equal(known.demand_inputs, expected[:, OF_ITEM.start - 1 : OF_ITEM.stop])
+    assert found.experience == expected[0, -1]
+
+
+def test_nothing_is_known_of_a_stranger(known: Evidence) -> None:
+    found = known.known(known.touches.of_one(-1, [], ids("a", "b", "c")))
+
+    assert len(found.items) == 0
+    assert found.of(np.array([2, 0])).tolist() == [[0] * 7] * 2
+    assert found.experience == 0

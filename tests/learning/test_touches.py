@@ -8,6 +8,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from progrec.learning import touches as touching
+from progrec.learning.dataset import ALL_COUNTS
 from progrec.learning.touches import COLUMNS, COUNTED, Touches
 from progrec.learning.vocabulary import Vocabulary
 
@@ -120,3 +122,28 @@ def test_part_after_part_is_the_naive_whole(
     several = np.array([2, 0, 2])
     likers = together.likers_of(several, len(USERS)).toarray()
     assert (likers == expected_likes.T[several]).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(ANY, ANY, ANY, st.sampled_from([*USERS.ids, "zoe"]))
+def test_what_one_has_done_since_is_added_to_what_they_did(
+    first: list[Done], second: list[Done], since: list[Done], user: str
+) -> None:
+    before = touches(first).after(touches(second))
+    types = {column: kind for kind, column in ALL_COUNTS.items()}
+    new = [
+        touching.Done(item, types[column], 2, FIRST + timedelta(days=day))
+        for day, _, item, column in since
+    ]
+    unknown = [touching.Done("no such item", "view", 1, FIRST)]
+    (row,) = USERS.rows([user])
+
+    found = before.of_one(row, [*new, *unknown], ITEMS)
+
+    twice = [(day, user, item, column) for day, _, item, column in since for _ in range(2)]
+    whole = [event for event in (*first, *second, *twice) if event[1] == user]
+    expected = [each[1:] for each in naive(whole)]
+    columns = [found[name].tolist() for name in COLUMNS[1:]]
+    days = [pd.Timestamp(last) for last in columns[-1]]
+    assert [list(each) for each in zip(*columns[:-1], days, strict=True)] == expected
+    assert found["place"].tolist() == [0] * len(expected)

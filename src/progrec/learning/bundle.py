@@ -21,12 +21,14 @@ from scipy.sparse import csr_array
 
 from progrec import atomic, content, settings, warehouse
 from progrec.errors import InputError
-from progrec.learning import evidence, side, touches
+from progrec.learning import evidence, mapped, side, touches
+from progrec.learning.catalogue import Catalogue
 from progrec.learning.config import ModelConfig, Recipe
 from progrec.learning.dataset import matrix
 from progrec.learning.evidence import Evidence
 from progrec.learning.fold_in import FoldIn
 from progrec.learning.ncf import NCF
+from progrec.learning.rectified import Doubles
 from progrec.learning.touches import Done, Touches
 from progrec.learning.vocabulary import Rows, Vocabulary
 from progrec.settings import Group
@@ -53,9 +55,6 @@ COLUMNS = {
 G = TypeVar("G", bound=Group)
 T = TypeVar("T")
 
-
-ALONE = np.zeros(1, np.int64)
-"""The row of a shopper who is looked at alone."""
 
 FROM_NOISE = Recipe(start=None, epochs=0)
 
@@ -182,7 +181,7 @@ class Bundle:
         """(b,) known user ids -> (b, n_items) purchase probabilities."""
         return self.probabilities(self.users.rows(user_ids))
 
-    def scores_after(self, user_id: str, done: Sequence[Done]) -> npt.NDArray[np.float32] | None:
+    def scores_after(self, user_id: str, done: Sequence[Done]) -> Doubles | None:
         """Purchase probabilities of a shopper who has done something that the bundle has not seen.
 
         A known shopper keeps their embedding, and is known to have done it; a stranger gets an
@@ -195,17 +194,22 @@ class Bundle:
         Returns:
             (n_items,); None for a stranger who has done nothing with a known product.
         """
-        since = Touches.by_shopper(done, self.vocabulary)
         (row,) = self.users.rows([user_id])
-        if row < 0 and len(since.first.rows) == 0:
-            return None
-        if row < 0:
-            embedding = self._strangers.embeddings(since.likes_of(ALONE, len(self.items)))
+        rows = self.evidence.touches.of_one(row, done, self.vocabulary)
+        if row >= 0:
+            embedding = self.network.users(torch.tensor(row)).detach()
+        elif len(rows["item"]):
+            likes = touches.likes(rows, (1, len(self.items)))
+            (embedding,) = self._strangers.embeddings(likes)
         else:
-            embedding = self.network.users(torch.tensor([row]))
-        alone = self.evidence.alone(row, since)
-        known = alone.inputs(ALONE) if self.network.fusion else None
-        return np.asarray(self.network.probabilities_for(embedding, known)[0].numpy())
+            return None
+        known = self.evidence.known(rows) if self.network.fusion else None
+        return self.catalogue.probabilities(embedding, known)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Scores all items for one user."""
+        return Catalogue(self.network, self.evidence.demand_inputs)
 
     @cached_property
     def _strangers(self) -> FoldIn:
@@ -232,12 +236,19 @@ class Bundle:
         return replace(self, digest=content.digest(path))
 
     @classmethod
-    def load(cls, path: Path) -> Bundle:
+    def load(cls, path: Path, shared: Path | None = None) -> Bundle:
         """Reads a bundle.
+
+        Args:
+            path: its folder.
+            shared: a folder for its largest table as processes share it, which the first one fills;
+                without it, each has the table in memory of its own. Its numbers are narrow then:
+                such a bundle is for scoring, and not to be saved.
 
         Raises:
             BundleError: a file is missing or damaged, or the files do not fit together.
         """
+        digest = content.digest(path) if path.exists() else ""
         try:
             provenance = _read_json(Provenance, path / PROVENANCE)
             config = _read_json(ModelConfig, path / NETWORK)
@@ -247,11 +258,11 @@ class Bundle:
             codes = side.codes(items, config.features.attributes)
             state = _part(path / WEIGHTS, load_file)
             network = NCF.of(state, len(users), len(items), config, codes)
-            known = _load(path, network, provenance.watermark)
+            known = _load(path, network, provenance.watermark, digest, shared)
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{path} is not a usable bundle: {error}") from error
         ids = Vocabulary(users["user_id"].to_numpy(object))
-        return cls(network, ids, items, purchases, provenance, known, recipe, content.digest(path))
+        return cls(network, ids, items, purchases, provenance, known, recipe, digest)
 
 
 def probabilities(
@@ -282,25 +293,32 @@ def _save(known: Evidence, folder: Path) -> None:
     _write(pd.DataFrame(columns), folder / NEIGHBOURS)
 
 
-def _load(folder: Path, network: NCF, day: date) -> Evidence:
+def _load(folder: Path, network: NCF, day: date, digest: str, shared: Path | None) -> Evidence:
     """Reads the evidence; raises a ValueError where it does not fit the network."""
-    history, demand, pairs = (_read(folder / name) for name in (HISTORY, DEMAND, NEIGHBOURS))
     n_users, n_items = network.users.num_embeddings, network.n_items
+
+    def history() -> pd.DataFrame:
+        table = _read(folder / HISTORY)
+        _check_rows(HISTORY, table, user=n_users, item=n_items)
+        if not table["user"].is_monotonic_increasing:
+            raise ValueError(f"{HISTORY} is not in the order of its users")
+        return table
+
+    demand, pairs = _read(folder / DEMAND), _read(folder / NEIGHBOURS)
     if len(demand) != n_items:
         raise ValueError(f"{DEMAND} has {len(demand)} rows, not one for each of {n_items} items")
-    for name, column, table, n in (
-        (HISTORY, "user", history, n_users),
-        (HISTORY, "item", history, n_items),
-        (NEIGHBOURS, "item", pairs, n_items),
-        (NEIGHBOURS, "neighbour", pairs, n_items),
-    ):
-        if not table[column].between(0, n - 1).all():
-            raise ValueError(f"{name}: column {column} names a row that is not there")
-    if not history["user"].is_monotonic_increasing:
-        raise ValueError(f"{HISTORY} is not in the order of its users")
+    _check_rows(NEIGHBOURS, pairs, item=n_items, neighbour=n_items)
+    rows = history() if shared is None else mapped.table(shared, digest, touches.COLUMNS, history)
     places = (pairs["item"].to_numpy(), pairs["neighbour"].to_numpy())
     neighbours = csr_array((pairs["weight"].to_numpy(), places), shape=(n_items, n_items))
-    return Evidence(Touches.of(history), demand.to_numpy(np.float32), neighbours, n_users, day)
+    return Evidence(Touches.of(rows), demand.to_numpy(np.float32), neighbours, n_users, day)
+
+
+def _check_rows(name: str, table: pd.DataFrame, **limits: int) -> None:
+    """Raises a ValueError where a column names a row that is not below its limit."""
+    for column, n in limits.items():
+        if not table[column].between(0, n - 1).all():
+            raise ValueError(f"{name}: column {column} names a row that is not there")
 
 
 def _text_or_none(column: pd.Series[str]) -> npt.NDArray[np.object_]:

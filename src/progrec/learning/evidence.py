@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,9 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from progrec.learning import neighbours
+from progrec.learning import neighbours, touches
 from progrec.learning.config import NeighboursConfig
-from progrec.learning.touches import COLUMNS, LIKES, Floats, Touches, liked, sparse
+from progrec.learning.touches import LIKES, Columns, Floats, Touches, liked, sparse
 from progrec.learning.vocabulary import Rows, Vocabulary
 
 TOUCH_HALF_LIFE, TASTE_HALF_LIFE = 20.0, 30.0  # days: of what was touched, and of what it tells
@@ -35,6 +36,34 @@ INPUTS = (
     "experience",
 )
 """What is known of a pair, by place."""
+
+# Where a fusion, whose first input is the towers' logit, has those of the pair and of the item
+# alone. The last one is the user's.
+OF_PAIR, OF_ITEM = slice(1, 8), slice(8, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of one user.
+
+    Attributes:
+        items: (m,) rows, in order, of the items of which something is known with this user.
+        inputs: (m, 7) the inputs of these pairs, up to `touched`; those of all others are 0.
+        experience: the input of this name.
+    """
+
+    items: Rows
+    inputs: Floats
+    experience: float
+
+    def of(self, rows: Rows) -> Floats:
+        """(b,) item rows -> (b, 7) the inputs of these pairs."""
+        found = np.zeros((len(rows), self.inputs.shape[1]), np.float32)
+        if len(self.items):
+            places = np.searchsorted(self.items, rows).clip(max=len(self.items) - 1)
+            there = self.items[places] == rows
+            found[there] = self.inputs[places[there]]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,16 +133,6 @@ class Evidence:
         done = self.touches.after(Touches.read(interactions, users, items))
         return Evidence(done, demand, grown, len(users), day)
 
-    def alone(self, user: int, since: Touches) -> Evidence:
-        """What is known of one shopper, as row 0, who has done something since.
-
-        Args:
-            user: the shopper's row; -1 for a stranger.
-            since: what row 0 has done since.
-        """
-        before = Touches.of(self.touches.those_of(np.array([user])).assign(user=0)[COLUMNS])
-        return replace(self, touches=before.after(since), n_users=1)
-
     @property
     def n_items(self) -> int:
         """Number of items."""
@@ -126,7 +145,7 @@ class Evidence:
 
     def likes(self) -> csr_array:
         """(n_users, n_items) 0/1: who did something with an item that speaks for it."""
-        rows = self.touches.table()
+        rows = touches.columns(self.touches.table())
         return sparse(rows["user"], rows["item"], liked(rows), self.shape)
 
     def scores(self, users: Rows) -> Floats:
@@ -146,41 +165,70 @@ class Evidence:
         Returns:
             (b, m, len(INPUTS)).
         """
-        rows = self.touches.those_of(users)
-        pairs = rows["place"], rows["item"]
-        counts = liked(rows)
-        shape = len(users), self.n_items
-        likes = sparse(*pairs, counts, shape)
-        neighbours, demand = self.neighbours, self.demand
-        if items is not None:
-            neighbours, demand = neighbours[:, items], demand[items]
+        rows = touches.columns(self.touches.those_of(users))
+        demand = self.demand_inputs if items is None else self.demand_inputs[items]
         dense = np.zeros((len(INPUTS), len(users), len(demand)), np.float32)
-        dense[0] = (likes @ neighbours).toarray()
-        recent = sparse(*pairs, counts * self._decayed(rows, TASTE_HALF_LIFE), shape)
-        dense[1] = (recent @ neighbours).toarray()
-        if items is not None:
-            rows = _among(rows, items, self.n_items)
-            pairs = rows["place"], rows["item"]
-        fading = self._decayed(rows, TOUCH_HALF_LIFE)
-        for place, name in enumerate(("num_views", "num_clicks", "num_carts", "num_removes"), 2):
-            dense[place][pairs] = np.log1p(rows[name].to_numpy(np.float32)) * fading
-        dense[6][pairs] = fading
-        dense[7:-1] = np.log1p(demand.T)[:, None]
-        dense[-1] = np.log1p(np.diff(likes.indptr))[:, None]
+        foretold = self._foretold(rows, len(users), items).toarray()
+        dense[:2] = foretold.reshape(dense[:2].shape)
+        pairs = rows if items is None else _among(rows, items, self.n_items)
+        dense[2:7, pairs["place"], pairs["item"]] = self._own(pairs).T
+        dense[7:-1] = demand.T[:, None]
+        likes = np.bincount(rows["place"], liked(rows), len(users))
+        dense[-1] = np.log1p(likes.astype(np.float32))[:, None]
         return torch.from_numpy(dense).permute(1, 2, 0)
 
-    def _decayed(self, rows: pd.DataFrame, half_life: float) -> Floats:
+    def known(self, rows: Columns) -> Known:
+        """What is known of a user: the inputs as few numbers.
+
+        Args:
+            rows: what the user has done: see `Touches.of_one`.
+        """
+        foretold = self._foretold(rows, 1)
+        items = np.union1d(foretold.indices, rows["item"])
+        inputs = np.zeros((len(items), 7), np.float32)
+        places = np.repeat((0, 1), np.diff(foretold.indptr))
+        inputs[np.searchsorted(items, foretold.indices), places] = foretold.data
+        inputs[np.searchsorted(items, rows["item"]), 2:] = self._own(rows)
+        return Known(items, inputs, float(np.log1p(liked(rows).sum())))
+
+    @cached_property
+    def demand_inputs(self) -> Floats:
+        """(n_items, 5) the inputs of the item alone."""
+        return np.log1p(self.demand)
+
+    def _foretold(self, rows: Columns, n_users: int, items: Rows | None = None) -> csr_array:
+        """(2 n_users, m) what users' likes say of items: the first input, and below the second."""
+        counts = liked(rows)
+        fading = counts * self._decayed(rows, TASTE_HALF_LIFE)
+        likes = sparse(
+            np.concatenate([rows["place"], rows["place"] + n_users]),
+            np.concatenate([rows["item"], rows["item"]]),
+            np.concatenate([counts, fading]),
+            (2 * n_users, self.n_items),
+        )
+        return likes @ (self.neighbours if items is None else self.neighbours[:, items])
+
+    def _own(self, rows: Columns) -> Floats:
+        """(n, 5) the inputs from `viewed` to `touched` of the rows' pairs."""
+        fading = self._decayed(rows, TOUCH_HALF_LIFE)
+        counts = [
+            np.log1p(rows[name].astype(np.float32)) * fading
+            for name in ("num_views", "num_clicks", "num_carts", "num_removes")
+        ]
+        return np.stack([*counts, fading], axis=1)
+
+    def _decayed(self, rows: Columns, half_life: float) -> Floats:
         """What is left of each row; of what came after the day, all."""
-        age = (pd.Timestamp(self.day) - rows["last"]).dt.days.to_numpy()
+        age = (np.datetime64(self.day) - rows["last"].astype("datetime64[D]")).astype(np.int64)
         return np.asarray(0.5 ** (np.maximum(age, 0) / half_life), np.float32)
 
 
-def _among(rows: pd.DataFrame, items: Rows, n_items: int) -> pd.DataFrame:
+def _among(rows: Columns, items: Rows, n_items: int) -> Columns:
     """The rows of some items, `item` being the item's place among these."""
     place = np.full(n_items, -1)
     place[items] = np.arange(len(items))
-    rows = rows.assign(item=place[rows["item"]])
-    return rows[rows["item"] >= 0]
+    item = place[rows["item"]]
+    return {name: column[item >= 0] for name, column in {**rows, "item": item}.items()}
 
 
 def _demand(interactions: pd.DataFrame, items: Vocabulary, day: date) -> Floats:

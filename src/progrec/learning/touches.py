@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,10 @@ LIKES = list(COUNTS.values())
 COLUMNS = ["user", "item", *COUNTED, "last"]
 """Rows of user and item (together the key and the order), how many events of each type, and the day
 of the last one."""
+
+
+Columns = Mapping[str, npt.NDArray[Any]]
+"""Rows, column by column: for a few, tables take longer than the work."""
 
 
 class Done(NamedTuple):
@@ -51,6 +55,11 @@ class Table:
         places, found = _matching(self._users, users)
         return places, self.rows.iloc[found]
 
+    def of_user(self, user: int) -> Columns:
+        """The rows of one user: `COLUMNS` but the user."""
+        rows = slice(*_starts(self._users, np.array([user, user + 1])))
+        return {name: column[rows] for name, column in self._columns.items() if name != "user"}
+
     def likers_of(self, items: Rows) -> tuple[Rows, Rows, Floats]:
         """(b,) item rows -> of each of their rows the item's place, the user, and if it is a like.
 
@@ -75,8 +84,12 @@ class Table:
         return np.unique(self._users)
 
     @cached_property
+    def _columns(self) -> Columns:
+        return columns(self.rows)
+
+    @property
     def _users(self) -> Rows:
-        return self.rows["user"].to_numpy()
+        return self._columns["user"]
 
     @cached_property
     def _by_item(self) -> Rows:
@@ -84,7 +97,7 @@ class Table:
 
     @cached_property
     def _liked(self) -> Floats:
-        return liked(self.rows)
+        return liked(self._columns)
 
     @cached_property
     def _items(self) -> Rows:
@@ -124,16 +137,6 @@ class Touches:
         )
         return cls.of(_by_pair(rows))
 
-    @classmethod
-    def by_shopper(cls, done: Sequence[Done], items: Vocabulary) -> Touches:
-        """What one shopper, as row 0, has done; products without a row are left out."""
-        frame = pd.DataFrame(done, columns=Done._fields)
-        rows = pd.DataFrame({"user": 0, "item": items.rows(frame["product_id"])})
-        for event_type, column in ALL_COUNTS.items():
-            rows[column] = np.where(frame["event_type"] == event_type, frame["times"], 0)
-        rows["last"] = pd.to_datetime(frame["last"]).to_numpy("datetime64[ms]")
-        return cls.of(_by_pair(rows[rows["item"] >= 0]))
-
     def table(self) -> pd.DataFrame:
         """All rows, in order."""
         return _in_order(self.first.without(self.changed.users), self.changed.rows)
@@ -153,10 +156,27 @@ class Touches:
             ignore_index=True,
         )
 
+    def of_one(self, user: int, since: Sequence[Done], items: Vocabulary) -> Columns:
+        """What one user did, and has done since.
+
+        Args:
+            user: the user's row; -1 for a stranger.
+            since: what else, with which products; those without a row are left out.
+            items: the items' rows.
+
+        Returns:
+            A row an item, in order: `COLUMNS` but the user, whose `place` is 0.
+        """
+        rows = self.changed.of_user(user)
+        if not len(rows["item"]):
+            rows = self.first.of_user(user)
+        if since:
+            rows = _together(rows, _rows_of(since, items))
+        return {**rows, "place": np.zeros(len(rows["item"]), np.int64)}
+
     def likes_of(self, users: Rows, n_items: int) -> csr_array:
         """(b,) user rows -> (b, n_items) 0/1: who did something with an item that speaks for it."""
-        rows = self.those_of(users)
-        return sparse(rows["place"], rows["item"], liked(rows), (len(users), n_items))
+        return likes(columns(self.those_of(users)), (len(users), n_items))
 
     def likers_of(self, items: Rows, n_users: int) -> csr_array:
         """(b,) item rows -> (b, n_users) 0/1: who did something that speaks for them."""
@@ -183,9 +203,19 @@ class Touches:
         return Touches(self.first, Table(_in_order(self.changed.without(touched), own)))
 
 
-def liked(rows: pd.DataFrame) -> Floats:
+def columns(rows: pd.DataFrame) -> Columns:
+    """A table column by column, without a copy."""
+    return {str(name): column.to_numpy() for name, column in rows.items()}
+
+
+def liked(rows: Columns) -> Floats:
     """(n,) 1 for each row in which something speaks for the item, else 0."""
-    return np.asarray(rows[LIKES].sum(axis=1).to_numpy() > 0, np.float32)
+    return np.asarray(np.any([rows[name] for name in LIKES], axis=0), np.float32)
+
+
+def likes(rows: Columns, shape: tuple[int, int]) -> csr_array:
+    """The 0/1 matrix of who, by `place`, did something that speaks for which item."""
+    return sparse(rows["place"], rows["item"], liked(rows), shape)
 
 
 def sparse(
@@ -195,6 +225,34 @@ def sparse(
     matrix = csr_array((values, (np.asarray(rows), np.asarray(columns))), shape=shape)
     matrix.eliminate_zeros()
     return matrix
+
+
+def _rows_of(done: Sequence[Done], items: Vocabulary) -> Columns:
+    """What was done, a row each; what was done with products without a row is left out."""
+    rows = items.rows(each.product_id for each in done)
+    kept = rows >= 0
+    types = np.array([each.event_type for each in done])
+    times = np.array([each.times for each in done])
+    counts = {
+        column: np.where(types == event_type, times, 0)[kept]
+        for event_type, column in ALL_COUNTS.items()
+    }
+    last = np.array([each.last for each in done], "datetime64[ms]")
+    return {"item": rows[kept], **counts, "last": last[kept]}
+
+
+def _together(one: Columns, other: Columns) -> Columns:
+    """One user's rows of two tables, as many an item as there may be -> one an item, in order."""
+    items = np.concatenate([one["item"], other["item"]])
+    order = np.argsort(items, kind="stable")
+    items, starts = np.unique(items[order], return_index=True)
+    summed = {
+        name: (np.maximum if name == "last" else np.add).reduceat(
+            np.concatenate([one[name], other[name]])[order], starts
+        )
+        for name in (*COUNTED, "last")
+    }
+    return {"item": items, **summed}
 
 
 def _by_pair(rows: pd.DataFrame) -> pd.DataFrame:
@@ -218,8 +276,14 @@ def _those_of(table: Table, users: Rows, places: Rows) -> pd.DataFrame:
 
 def _matching(keys: Rows, wanted: Rows) -> tuple[Rows, Rows]:
     """Where sorted keys are what is wanted: places among the wanted, and among the keys."""
-    starts = np.searchsorted(keys, wanted)
-    lengths = np.searchsorted(keys, wanted, side="right") - starts
+    starts = _starts(keys, wanted)
+    lengths = _starts(keys, wanted + 1) - starts
     places = np.repeat(np.arange(len(wanted)), lengths)
     within = np.arange(len(places)) - np.repeat(lengths.cumsum() - lengths, lengths)
     return places, np.repeat(starts, lengths) + within
+
+
+def _starts(keys: Rows, wanted: Rows) -> Rows:
+    """Where what is wanted would begin among sorted keys."""
+    # Of another type than the keys, it would have all of them copied.
+    return np.searchsorted(keys, wanted.astype(keys.dtype))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from progrec.errors import InputError
 from progrec.learning.bundle import Bundle, BundleError
 from progrec.registry import versions
@@ -27,14 +29,19 @@ def load(registry: RegistrySettings) -> Bundle | None:
     return None if version is None else bundle(tracking, version)
 
 
-def bundle(tracking: Tracking, version: Version) -> Bundle:
+def bundle(tracking: Tracking, version: Version, shared: Path | None = None) -> Bundle:
     """A version's bundle.
+
+    Args:
+        tracking: the store.
+        version: which.
+        shared: see `Bundle.load`.
 
     Raises:
         BundleError: its files are missing, damaged or not those that were registered.
     """
     try:
-        loaded = Bundle.load(tracking.bundle(version))
+        loaded = Bundle.load(tracking.bundle(version), shared)
     except LookupError as error:
         raise BundleError(str(error)) from error
     return verified(loaded, version.digest)

@@ -60,7 +60,7 @@ class ScoredCatalogue(Protocol):
     def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """Purchase probabilities of known users, shape (users, n)."""
 
-    def scores_after(self, user_id: str, done: Sequence[Done]) -> npt.NDArray[np.float32] | None:
+    def scores_after(self, user_id: str, done: Sequence[Done]) -> Scores | None:
         """Those of any user who has done something since, shape (n,); None if nothing is known."""
 
 

@@ -76,8 +76,14 @@ def load_champion(config: Settings, served: Champion | None) -> Champion | None:
         return None
     if served is not None and served.catalogue.digest == version.digest:
         return served
-    bundle = champion.bundle(tracking, version)
+    bundle = champion.bundle(tracking, version, _shared(config))
     return Champion(bundle, bundle.provenance.data_digest, version.number)
+
+
+def _shared(config: Settings) -> Path:
+    """Where the workers' common tables lie: beside the database."""
+    database = config.serving.database
+    return database.with_name(f"{database.name}.tables")
 
 
 def load_shipped(store: Store) -> Champion | None:

@@ -12,6 +12,7 @@ from progrec.errors import InputError
 from progrec.serving import failures, logs, messages, openapi, recommender
 from progrec.serving.assortment import CatalogueFile
 from progrec.serving.candidates import offline
+from progrec.serving.configuration import CONFIGURATION
 from progrec.serving.failures import Problem, Refused, answered
 from progrec.serving.follower import Champion, Follower
 from progrec.serving.guard import Guard
@@ -38,7 +39,7 @@ BATCH_USERS = 32
 """Users scored at once: memory is held for what is known of each with every product."""
 
 
-@bentoml.service(name="progrec", threads=4, logging={"access": {"enabled": False}})
+@bentoml.service(name="progrec", **CONFIGURATION)
 class Progrec:
     """Recommends products to shoppers, and learns at once from what they do."""
 
