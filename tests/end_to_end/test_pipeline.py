@@ -98,6 +98,7 @@ def test_an_edited_queue_rule_only_publishes(project: Project) -> None:
         assert project.repro() == ["publish"]
 
 
+@pytest.mark.slow
 def test_an_edited_gap_makes_sessions_anew_and_trains_nothing(project: Project) -> None:
     with edited(project, "params.yaml", "gap_minutes: 30", "gap_minutes: 1"):
         stages = project.repro()

@@ -23,8 +23,8 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 100
-"""Requests an operation; a short minute in all."""
+EXAMPLES = 30
+"""Requests an operation and mode; some twenty seconds in all."""
 
 
 @pytest.fixture
