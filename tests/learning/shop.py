@@ -135,8 +135,8 @@ def cold_model() -> Bundle:
 
 
 def price_of(item: str) -> float:
-    """What an item costs: p03 costs 3.5."""
-    return int(item[1:]) + 0.5
+    """What an item costs: p03 costs 3.5, and what has no number 0.5."""
+    return int(item[1:] if item[1:].isdigit() else 0) + 0.5
 
 
 def interactions_of(events: Sequence[Event]) -> pd.DataFrame:

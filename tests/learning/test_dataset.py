@@ -291,3 +291,32 @@ def test_a_folder_called_like_a_partition_adds_no_column(tmp_path: Path) -> None
     pd.DataFrame({"a": [1]}).to_parquet(path, index=False)
 
     assert list(dataset.read_table(path)) == ["a"]
+
+
+def test_the_days_before_a_day_are_historys_and_the_deltas(
+    tables: Callable[..., Path], deltas: Callable[..., Path], tmp_path: Path
+) -> None:
+    old = [("2020-01-30", "ann", "p00", "view"), ("2020-01-31", "bob", "p01", "purchase")]
+    new = [(f"2020-02-{day:02}", "cem", "p02", "view") for day in (1, 2, 3)]
+    tables(old, "features/history")
+    deltas(new, "features/delta")
+
+    for day, expected in (
+        (date(2020, 1, 31), old[:1]),
+        (date(2020, 2, 3), [*old, *new[:2]]),
+        (date(2021, 1, 1), [*old, *new]),
+    ):
+        found = dataset.read_before(tmp_path / "features", day)
+        assert [(str(row.date), row.user_id, row.item_id) for row in found.itertuples()] == [
+            event[:3] for event in expected
+        ]
+
+
+def test_days_that_were_taken_back_are_not_there_to_be_read(
+    tables: Callable[..., Path], tmp_path: Path
+) -> None:
+    tables([("2020-01-30", "ann", "p00", "view")], "features/history")
+
+    assert len(dataset.read_before(tmp_path / "features", date(2020, 3, 1))) == 1
+    with pytest.raises(InputError, match="features holds no events before 2020-01-30; run the"):
+        dataset.read_before(tmp_path / "features", date(2020, 1, 30))

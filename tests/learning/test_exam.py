@@ -1,32 +1,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learning.shop import Event, interactions_of
+from learning.exams import FIRST, LAST, exam_of
+from learning.shop import interactions_of
 from progrec.learning.bundle import Bundle
-from progrec.learning.config import IALSConfig, NeighboursConfig, Recipe
-from progrec.learning.evidence import Evidence
-from progrec.learning.exam import Exam, Result
-from progrec.learning.touches import Touches
-from progrec.learning.vocabulary import Vocabulary
-from scored import Purchase, bundle_of, with_fusion
+from progrec.learning.exam import Exam
+from scored import bundle_of
 
-FIRST, LAST = date(2020, 1, 8), date(2020, 1, 14)
 LOG3 = 1 / math.log2(3)  # what the second place is worth
-
-
-def exam_of(champion: Bundle, challenger: Bundle, *, max_users: int = 99, seed: int = 0) -> Exam:
-    return Exam.of(champion, challenger, FIRST, LAST, max_users=max_users, seed=seed)
 
 
 def named(exam: Exam) -> dict[str, tuple[set[str], set[str]]]:
@@ -115,7 +105,7 @@ def test_what_a_bundle_does_not_know_it_does_not_find() -> None:
 
 def test_days_on_which_nobody_bought_anything_say_nothing(pair: tuple[Bundle, Bundle]) -> None:
     day = date(2021, 1, 1)
-    exam = Exam.of(*pair, day, day, max_users=9, seed=0)
+    exam = Exam.of(*pair, interactions_of([]), day, day, max_users=9, seed=0)
 
     assert exam.recent(*pair, k=2) is None
     assert exam.frozen(*pair, k=2) is None
@@ -230,169 +220,3 @@ def test_the_marks_are_those_of_a_naive_twin(champion: Bundle, challenger: Bundl
         ]
         assert result.users == expected[0]
         assert found == pytest.approx(expected[1])
-
-
-# Evidence
-
-ITEMS = ("p0", "p1", "p2", "p3")
-FLAT = {user: dict.fromkeys(ITEMS, 0.0) for user in ("ann", "bob")}
-BOUGHT = [("ann", "p0", "2020-01-10"), ("bob", "p1", "2020-01-10")]
-
-
-def evidence_of(bundle: Bundle, events: Sequence[Event]) -> Evidence:
-    day = bundle.provenance.watermark
-    return Evidence.of(interactions_of(events), bundle.users, bundle.vocabulary, day)
-
-
-def purchases_of(bought: Sequence[Purchase]) -> list[Event]:
-    return [(day, user, item, "purchase") for user, item, day in bought]
-
-
-def test_what_users_did_with_the_answers_is_kept_from_the_bundles() -> None:
-    plain = bundle_of(FLAT, BOUGHT)
-    events = [*purchases_of(BOUGHT), ("2020-01-09", "ann", "p1", "cart")]
-    bundle = with_fusion(plain, evidence_of(plain, events), touched=1.0)
-    exam = exam_of(bundle, bundle)
-
-    marks = [result.champion.ndcg for result in results(exam, bundle, bundle, 1)]
-
-    # Knowing the answers, both would be first; nothing was done before the days, so that either
-    # has four equals.
-    assert exam.task.targets.nnz == 2
-    assert marks == [pytest.approx(1 / 4)] * 2
-
-
-def results(exam: Exam, champion: Bundle, challenger: Bundle, k: int) -> list[Result]:
-    both = [exam.frozen(champion, challenger, k), exam.recent(champion, challenger, k)]
-    assert None not in both
-    return both
-
-
-def test_the_frozen_exam_gives_both_the_champions_evidence_and_the_recent_each_its_own() -> None:
-    plain = bundle_of(FLAT, BOUGHT)
-    events = purchases_of(BOUGHT)
-    # Everybody is said to want p3.
-    good = evidence_of(plain, events)
-    spoilt = replace(good, demand=good.demand + np.eye(4, dtype=np.float32)[:, [3]] * 99)
-    champion = with_fusion(plain, good, purchases=1.0)
-    challenger = with_fusion(plain, spoilt, purchases=1.0)
-    exam = exam_of(champion, challenger)
-
-    frozen, recent = results(exam, champion, challenger, 1)
-
-    assert frozen.champion == frozen.challenger == recent.champion
-    assert recent.champion.ndcg == 1 / 2  # p0 and p1 are bought once each
-    assert recent.challenger.ndcg == 0
-
-
-def test_weights_that_have_changed_show_in_both_exams() -> None:
-    plain = bundle_of(FLAT, BOUGHT)
-    known = evidence_of(plain, purchases_of(BOUGHT))
-    champion = with_fusion(plain, known, purchases=1.0)
-    challenger = with_fusion(plain, known, purchases=-1.0)
-
-    for result in results(exam_of(champion, challenger), champion, challenger, 1):
-        assert (result.champion.ndcg, result.challenger.ndcg) == (1 / 2, 0)
-
-
-def test_towers_alone_are_examined_beside_a_fusion() -> None:
-    better = {
-        "ann": {"p0": 1, "p1": 0, "p2": 0, "p3": 0},
-        "bob": {"p0": 0, "p1": 1, "p2": 0, "p3": 0},
-    }
-    towers = bundle_of(better, BOUGHT)
-    fused = with_fusion(towers, evidence_of(towers, purchases_of(BOUGHT)), purchases=1.0)
-
-    for one, other in ((towers, fused), (fused, towers)):
-        for result in results(exam_of(one, other), one, other, 1):
-            marks = {id(one): result.champion.ndcg, id(other): result.challenger.ndcg}
-            assert marks == {id(towers): 1, id(fused): 1 / 2}
-
-
-def reordered(bundle: Bundle, users: Sequence[int], items: Sequence[int]) -> Bundle:
-    """The same bundle with its users and items in another order."""
-    at_user, at_item = np.argsort(users), np.argsort(items)
-    network = bundle.network.grown(len(users), len(items))
-    known = bundle.evidence
-    with torch.no_grad():
-        network.users.weight.copy_(bundle.network.users.weight[torch.tensor(users)])
-        network.items.weight.copy_(bundle.network.items.weight[torch.tensor(items)])
-    moved = {"user": at_user, "item": at_item}
-    purchases, history = (
-        table.assign(**{name: places[table[name]] for name, places in moved.items()})
-        for table in (bundle.purchases, known.touches.table())
-    )
-    return replace(
-        bundle,
-        network=network,
-        users=Vocabulary(bundle.users.ids[list(users)]),
-        items=bundle.items.iloc[list(items)].reset_index(drop=True),
-        purchases=purchases,
-        evidence=replace(
-            known,
-            touches=Touches.of(history.sort_values(["user", "item"], ignore_index=True)),
-            demand=known.demand[list(items)],
-            neighbours=known.neighbours[list(items)][:, list(items)],
-        ),
-    )
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.permutations(range(3)), st.permutations(range(4)))
-def test_the_order_of_users_and_items_does_not_matter(users: list[int], items: list[int]) -> None:
-    scores = np.random.default_rng(0).normal(size=(3, 4))
-    plain = bundle_of(
-        {
-            user: dict(zip(ITEMS, map(float, row), strict=True))
-            for user, row in zip(("ann", "bob", "cem"), scores, strict=True)
-        },
-        [*BOUGHT, ("cem", "p3", "2020-01-14"), ("cem", "p0", "2020-01-03")],
-    )
-    events = [
-        *purchases_of(BOUGHT),
-        ("2020-01-14", "cem", "p3", "purchase"),
-        ("2020-01-03", "cem", "p0", "purchase"),
-        ("2020-01-20", "ann", "p2", "view"),
-    ]
-    neighbours = NeighboursConfig(regularizations=(1.0,), max_items=4, kept=3)
-    known = evidence_of(plain, events).with_neighbours(neighbours, 0.1)
-    bundle = with_fusion(plain, known, towers=1.0, neighbours=2.0, purchases_7=0.3, touched=0.5)
-    np.testing.assert_allclose(
-        reordered(bundle, users, items).scores(["bob"]), bundle.scores(["bob"])[:, items], rtol=1e-5
-    )
-
-    other = reordered(bundle, users, items)
-
-    for result in results(exam_of(bundle, other), bundle, other, 4):
-        assert result.users == 3
-        assert result.challenger.ndcg == pytest.approx(result.champion.ndcg)
-        assert result.low == pytest.approx(0, abs=1e-6)
-        assert result.high == pytest.approx(0, abs=1e-6)
-
-
-def test_an_exam_leaves_the_bundles_as_they_are() -> None:
-    plain = bundle_of(FLAT, BOUGHT)
-    known = evidence_of(plain, purchases_of(BOUGHT))
-    bundle = with_fusion(plain, known, purchases=1.0)
-    before = known.touches.table().copy(), known.demand.copy(), bundle.purchases.copy()
-
-    results(exam_of(bundle, bundle), bundle, bundle, 1)
-
-    pd.testing.assert_frame_equal(known.touches.table(), before[0])
-    assert (known.demand == before[1]).all()
-    pd.testing.assert_frame_equal(bundle.purchases, before[2])
-
-
-def test_users_are_embedded_by_what_they_liked_before_the_days() -> None:
-    start = IALSConfig(regularization=0.1, unobserved_weight=0.3, iterations=1, deviation=0.1)
-    plain = replace(bundle_of(FLAT, BOUGHT), recipe=Recipe(start=start, epochs=0))
-    events = [*purchases_of(BOUGHT), ("2020-01-02", "ann", "p2", "view")]
-    bundle = replace(plain, evidence=evidence_of(plain, events))
-    with torch.no_grad():
-        bundle.network.users.weight.fill_(9)  # they know the answers
-
-    result = exam_of(bundle, bundle).recent(bundle, bundle, k=1)
-
-    # Ann liked p2 before, which is no answer; of bob nothing is known: four equals.
-    assert result is not None
-    assert result.champion.ndcg == pytest.approx((0 + 1 / 4) / 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from learning.shop import enriched_of
 from progrec import settings
 from progrec.learning.bundle import Bundle
 from progrec.registry import publish
@@ -40,9 +41,9 @@ def tracking(registry: RegistrySettings) -> Tracking:
 
 
 @pytest.fixture
-def published(tracking: Tracking, small: Settings) -> Callable[[Path], Publication]:
+def published(features: Path, tracking: Tracking, small: Settings) -> Callable[[Path], Publication]:
     """Publishes a bundle with the small settings."""
-    return lambda path: publish.publish(path, tracking, small)
+    return lambda path: publish.publish(path, features, tracking, small)
 
 
 @pytest.fixture
@@ -89,6 +90,17 @@ def purchases() -> list[Purchase]:
     return [
         (user, item, day) for user in USERS for item, day in zip(taste(user), days, strict=False)
     ]
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory, purchases: list[Purchase]) -> Path:
+    """The feature tables, as far as the gate reads them; a stranger looks at each product first."""
+    folder = tmp_path_factory.mktemp("features")
+    looks = [("2020-01-02", "a stranger", item, "view") for item in ITEMS]
+    done = [*looks, *((day, user, item, "purchase") for user, item, day in purchases)]
+    for part, is_delta in (("history", False), ("delta", True)):
+        enriched_of(folder / part, [each for each in done if (each[0] >= "2020-02-01") == is_delta])
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -131,12 +131,28 @@ def test_all_that_is_wrong_is_said() -> None:
 # What is measured
 
 
-def measured(challenger: Bundle, champion: Bundle | None, config: Settings) -> list[str]:
-    return gate.complaints(gate.measure(challenger, champion, config), config.gate)
+Measure = Callable[[Bundle, Bundle | None, Settings], Measured]
+Complaints = Callable[[Bundle, Bundle | None, Settings], list[str]]
 
 
-def test_the_figures_are_plain_and_short(shop: Bundle, small: Settings) -> None:
-    figures = gate.measure(shop, shop, small).figures
+@pytest.fixture
+def measure(features: Path) -> Measure:
+    """Measures a challenger and a champion."""
+    return lambda challenger, champion, config: gate.measure(challenger, champion, features, config)
+
+
+@pytest.fixture
+def measured(measure: Measure) -> Complaints:
+    """What the gate has against a challenger."""
+
+    def find(challenger: Bundle, champion: Bundle | None, config: Settings) -> list[str]:
+        return gate.complaints(measure(challenger, champion, config), config.gate)
+
+    return find
+
+
+def test_the_figures_are_plain_and_short(measure: Measure, shop: Bundle, small: Settings) -> None:
+    figures = measure(shop, shop, small).figures
 
     nobody = {"users": 48, "unusable": 0, "undecided": 0}
     probability = pytest.approx((0.6224593 + 2 * 0.0474259) / 3, abs=1e-6)
@@ -153,18 +169,20 @@ def test_the_figures_are_plain_and_short(shop: Bundle, small: Settings) -> None:
     assert len(str(figures["challenger"]["probability"])) <= len("0.123456")
 
 
-def test_the_same_model_again_is_let_pass(shop: Bundle, small: Settings) -> None:
+def test_the_same_model_again_is_let_pass(
+    measured: Complaints, shop: Bundle, small: Settings
+) -> None:
     assert measured(shop, shop, small) == []
 
 
 def test_a_model_that_has_learned_more_is_let_pass(
-    shop: Bundle, small: Settings, shop_of: Callable[..., Bundle]
+    measured: Complaints, shop: Bundle, small: Settings, shop_of: Callable[..., Bundle]
 ) -> None:
     assert measured(shop_of(watermark="2020-02-21"), shop, small) == []
 
 
 def test_the_recent_days_are_the_last_that_both_have_learned(
-    small: Settings, shop_of: Callable[..., Bundle]
+    measure: Measure, small: Settings, shop_of: Callable[..., Bundle]
 ) -> None:
     until_monday, later = shop_of(watermark="2020-02-14"), shop_of(watermark="2020-02-21")
     before = shop_of(watermark="2020-02-13")
@@ -176,7 +194,7 @@ def test_the_recent_days_are_the_last_that_both_have_learned(
         (before, later, False),
         (shop_of(watermark="2020-02-22"), later, False),
     ):
-        assert (gate.measure(one, other, small).recent is not None) == asked
+        assert (measure(one, other, small).recent is not None) == asked
 
 
 def changed(bundle: Bundle, change: Callable[[torch.Tensor], torch.Tensor]) -> Bundle:
@@ -187,7 +205,9 @@ def changed(bundle: Bundle, change: Callable[[torch.Tensor], torch.Tensor]) -> B
     return replace(bundle, network=network)
 
 
-def test_weights_with_noise_are_rejected(shop: Bundle, small: Settings) -> None:
+def test_weights_with_noise_are_rejected(
+    measured: Complaints, shop: Bundle, small: Settings
+) -> None:
     noise = torch.randn(24, 24, generator=torch.Generator().manual_seed(0))
 
     found = measured(changed(shop, lambda weights: weights + noise), shop, small)
@@ -196,13 +216,15 @@ def test_weights_with_noise_are_rejected(shop: Bundle, small: Settings) -> None:
     assert any(sentence.startswith("on the recent days NDCG@3 falls") for sentence in found)
 
 
-def test_a_little_noise_is_let_pass(shop: Bundle, small: Settings) -> None:
+def test_a_little_noise_is_let_pass(measured: Complaints, shop: Bundle, small: Settings) -> None:
     noise = torch.randn(24, 24, generator=torch.Generator().manual_seed(0)) / 100
 
     assert measured(changed(shop, lambda weights: weights + noise), shop, small) == []
 
 
-def test_weights_in_the_wrong_rows_are_rejected(shop: Bundle, small: Settings) -> None:
+def test_weights_in_the_wrong_rows_are_rejected(
+    measured: Complaints, shop: Bundle, small: Settings
+) -> None:
     found = measured(changed(shop, lambda weights: weights.roll(1, 0)), shop, small)
 
     assert [sentence.split(" NDCG")[0] for sentence in found] == [
@@ -213,7 +235,7 @@ def test_weights_in_the_wrong_rows_are_rejected(shop: Bundle, small: Settings) -
 
 @pytest.mark.parametrize("has_champion", [True, False])
 def test_weights_that_are_not_finite_are_rejected(
-    shop: Bundle, small: Settings, has_champion: bool
+    measured: Complaints, shop: Bundle, small: Settings, has_champion: bool
 ) -> None:
     broken = changed(shop, lambda weights: weights * math.nan)
 
@@ -223,7 +245,9 @@ def test_weights_that_are_not_finite_are_rejected(
 
 
 @pytest.mark.parametrize("has_champion", [True, False])
-def test_constant_scores_are_rejected(shop: Bundle, small: Settings, has_champion: bool) -> None:
+def test_constant_scores_are_rejected(
+    measured: Complaints, shop: Bundle, small: Settings, has_champion: bool
+) -> None:
     constant = changed(shop, lambda weights: weights * 0)
 
     found = measured(constant, shop if has_champion else None, small)
@@ -232,7 +256,7 @@ def test_constant_scores_are_rejected(shop: Bundle, small: Settings, has_champio
 
 
 def test_the_same_products_for_everybody_are_rejected(
-    shop: Bundle, small: Settings, purchases: list[Purchase]
+    measured: Complaints, shop: Bundle, small: Settings, purchases: list[Purchase]
 ) -> None:
     popular = {item: -3.0 - place / 9 for place, item in enumerate(shop.item_ids)}
 
@@ -241,7 +265,9 @@ def test_the_same_products_for_everybody_are_rejected(
     assert any("different products, less than 50 % of the champion's 24" in each for each in found)
 
 
-def test_probabilities_of_another_size_are_rejected(shop: Bundle, small: Settings) -> None:
+def test_probabilities_of_another_size_are_rejected(
+    measured: Complaints, shop: Bundle, small: Settings
+) -> None:
     higher, lower = (changed(shop, lambda weights: weights) for _ in range(2))
     with torch.no_grad():
         higher.network.output.bias.fill_(5)
@@ -256,25 +282,27 @@ def test_probabilities_of_another_size_are_rejected(shop: Bundle, small: Setting
 
 
 def test_a_first_challenger_is_only_asked_whether_it_is_sound(
-    shop: Bundle, small: Settings
+    measure: Measure, shop: Bundle, small: Settings
 ) -> None:
-    found = gate.measure(changed(shop, lambda weights: weights.roll(1, 0)), None, small)
+    found = measure(changed(shop, lambda weights: weights.roll(1, 0)), None, small)
 
     assert gate.complaints(found, small.gate) == []
     assert set(found.figures) == {"k", "challenger"}
 
 
-def test_a_champion_that_is_broken_itself_is_none(shop: Bundle, small: Settings) -> None:
+def test_a_champion_that_is_broken_itself_is_none(
+    measure: Measure, shop: Bundle, small: Settings
+) -> None:
     broken = changed(shop, lambda weights: weights * math.nan)
 
-    found = gate.measure(shop, broken, small)
+    found = measure(shop, broken, small)
 
-    assert found == gate.measure(shop, None, small)
+    assert found == measure(shop, None, small)
     assert found.challenger is not None
 
 
 def test_a_champion_without_usable_answers_is_none(
-    shop: Bundle, small: Settings, monkeypatch: pytest.MonkeyPatch
+    measure: Measure, shop: Bundle, small: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = changed(shop, lambda weights: weights)
     answer = Bundle.probabilities
@@ -284,22 +312,22 @@ def test_a_champion_without_usable_answers_is_none(
         lambda self, users: answer(self, users) * (math.nan if self is odd else 1),
     )
 
-    assert gate.measure(shop, odd, small) == gate.measure(shop, None, small)
+    assert measure(shop, odd, small) == measure(shop, None, small)
 
 
-def test_a_champion_of_other_users_is_none(shop: Bundle, small: Settings) -> None:
+def test_a_champion_of_other_users_is_none(measure: Measure, shop: Bundle, small: Settings) -> None:
     other = bundle_of({"somebody": dict.fromkeys(shop.item_ids, 1.0)})
 
-    assert gate.measure(shop, other, small) == gate.measure(shop, None, small)
+    assert measure(shop, other, small) == measure(shop, None, small)
 
 
 @pytest.mark.parametrize("has_champion", [True, False])
 def test_no_more_users_are_asked_than_the_setting_says(
-    shop: Bundle, small: Settings, has_champion: bool
+    measure: Measure, shop: Bundle, small: Settings, has_champion: bool
 ) -> None:
     few = small.model_copy(update={"gate": small.gate.model_copy(update={"max_users": 7})})
 
-    found = gate.measure(shop, shop if has_champion else None, few)
+    found = measure(shop, shop if has_champion else None, few)
 
     asked = [found.challenger, found.champion, found.frozen, found.recent]
     assert [each.users for each in asked if each is not None] == [7] * (4 if has_champion else 1)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from progrec import content, settings
+from progrec.errors import InputError
 from progrec.learning import pyfunc
 from progrec.learning.bundle import Bundle, BundleError
 from progrec.registry import champion, publish
@@ -276,6 +277,19 @@ def test_a_champion_of_before_the_gate_is_decided_on_when_it_is_published_again(
     assert "champion_before" not in tracking.versions()[0].tags
 
 
+def test_without_tables_nothing_is_decided_and_the_next_call_decides(
+    tracking: Tracking, published: Published, shop_at: ShopAt, small: Settings, tmp_path: Path
+) -> None:
+    first = published(shop_at(1.0, "old")).version
+    new = shop_at(1.1, "new")
+
+    with pytest.raises(InputError, match="nowhere holds no events"):
+        publish.publish(new, tmp_path / "nowhere", tracking, small)
+
+    assert tracking.champion() == first
+    assert published(new).decision.promoted
+
+
 # Killed at any step
 
 
@@ -312,6 +326,7 @@ def killed_before(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
 @pytest.mark.parametrize(("liked", "n_steps"), [(1.1, 10), (-9, 7)], ids=["good", "bad"])
 def test_killed_before_any_step_the_next_run_ends_as_an_undisturbed_one(
     tracking: Tracking,
+    features: Path,
     small: Settings,
     shop_at: ShopAt,
     monkeypatch: pytest.MonkeyPatch,
@@ -329,10 +344,10 @@ def test_killed_before_any_step_the_next_run_ends_as_an_undisturbed_one(
         champion.promote(tracking, first)
         if step:
             with killed_before(step, monkeypatch), pytest.raises(Killed):
-                publish.publish(new, tracking, small)
+                publish.publish(new, features, tracking, small)
             assert tracking.champion() in tracking.versions()
         with killed_before(0, monkeypatch) as done:
-            decision = publish.publish(new, tracking, small).decision
+            decision = publish.publish(new, features, tracking, small).decision
         assert step or len(done) == n_steps
         return decision, tracking.aliases(), [(each, each.tags) for each in tracking.versions()]
 
@@ -362,6 +377,7 @@ def test_what_was_rolled_back_after_a_promotion_broke_off_is_not_promoted_again(
 @pytest.fixture
 def command(
     registry: RegistrySettings,
+    features: Path,
     small: Settings,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -372,7 +388,7 @@ def command(
     monkeypatch.setattr(settings, "load", lambda: in_store)
 
     def run(bundle: Path) -> str:
-        publish.main(bundle=bundle, report=tmp_path / "publish.json")
+        publish.main(bundle=bundle, features=features, report=tmp_path / "publish.json")
         return "".join(capfd.readouterr())
 
     return run

@@ -117,6 +117,23 @@ def read_interactions(folder: Path) -> pd.DataFrame:
     return _interactions([_events(folder, day) for day in days])
 
 
+def read_before(features: Path, day: date) -> pd.DataFrame:
+    """The interaction table of the days before a day, history's and the deltas'.
+
+    Args:
+        features: the folder of both.
+        day: the first day that is not read.
+
+    Raises:
+        InputError: there is no day before, or one cannot be read.
+    """
+    folders = (features / "history" / EVENTS, features / "delta" / EVENTS)
+    days = [(folder, each) for folder in folders for each in read_days(folder) if each < day]
+    if not days:
+        raise InputError(f"{features} holds no events before {day}; run the pipeline: `dvc repro`")
+    return _interactions([_events(*each) for each in days])
+
+
 def read_days(folder: Path) -> list[date]:
     """The days that the enriched events hold, in order; none where there is no such folder."""
     return sorted(

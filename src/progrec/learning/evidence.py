@@ -96,7 +96,7 @@ class Evidence:
 
         Args:
             interactions: what was done, a row a (date, user, item); nothing after the day.
-            users: the users' rows.
+            users: the users' rows; what others did counts for the demand alone.
             items: the items' rows.
             day: the last day.
         """

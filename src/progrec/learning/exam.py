@@ -1,8 +1,8 @@
-"""What two bundles make of the purchases of some days: from what they hold, without any table."""
+"""What two bundles make of the purchases of some days, told what was known before them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -19,7 +19,6 @@ from progrec.learning.evaluation import Task
 from progrec.learning.evidence import Evidence
 from progrec.learning.fold_in import FoldIn
 from progrec.learning.ncf import NCF
-from progrec.learning.touches import COLUMNS, Touches
 from progrec.learning.vocabulary import Rows, Vocabulary
 
 
@@ -56,16 +55,17 @@ class Exam:
 
     Attributes:
         users: t users.
-        items: n items: those that one of the bundles knows.
+        items: n items: those that one of the bundles knows and somebody had to do with before the
+            days. What came later could not have been recommended, and is neither ranked nor asked.
         task: of the users and items; all else that a user ever bought is not ranked.
-        first: the first of the days.
+        known: what was known before the days, by these users and items; no item has neighbours.
         seed: of the resampling.
     """
 
     users: Vocabulary
     items: Vocabulary
     task: Task
-    first: date
+    known: Evidence
     seed: int
 
     @classmethod
@@ -73,6 +73,7 @@ class Exam:
         cls,
         champion: Bundle,
         challenger: Bundle,
+        interactions: pd.DataFrame,
         first: date,
         last: date,
         *,
@@ -86,14 +87,18 @@ class Exam:
         Args:
             champion: one bundle.
             challenger: the other.
+            interactions: what everybody did, a row a (date, user, item); from the first day on it
+                is not looked at.
             first: the first day.
             last: the last one.
             max_users: of more buyers, so many are drawn.
             seed: of the draw.
         """
+        before = interactions[interactions["date"] < first]
         shared = challenger.users.rows(champion.users.ids) >= 0
         users = Vocabulary(champion.users.ids[shared])
-        items = champion.vocabulary.grown(challenger.item_ids)
+        every = champion.vocabulary.grown(challenger.item_ids).ids
+        items = Vocabulary(every[np.isin(every, before["item_id"].unique())])
         records = pd.concat([_purchases(each, users, items) for each in (champion, challenger)])
         bought = records.groupby(["user", "item"], as_index=False)["date"].min()
         wanted = bought["date"].between(pd.Timestamp(first), pd.Timestamp(last))
@@ -107,30 +112,30 @@ class Exam:
                 for rows in (bought[~wanted], bought[wanted])
             )
         )
-        return cls(Vocabulary(users.ids[drawn]), items, task, first, seed)
+        asked = Vocabulary(users.ids[drawn])
+        before = before[items.rows(before["item_id"]) >= 0]
+        known = Evidence.of(before, asked, items, first - timedelta(1))
+        return cls(asked, items, task, known, seed)
 
     def frozen(self, champion: Bundle, challenger: Bundle, k: int) -> Result | None:
         """Whether the weights still know the days: both are told the same of what was before them.
 
-        It is what the champion knows, or the challenger if the champion needs nothing.
+        The neighbours are the champion's, or the challenger's if the champion needs none.
 
         Returns:
             NDCG and recall at k; None if there is no user.
         """
-        known = self._evidence(champion if champion.network.fusion else challenger)
-        return self._result(self._seen(champion, known), self._seen(challenger, known), k)
+        told = self._told(champion if champion.network.fusion else challenger)
+        return self._result(self._seen(champion, told), self._seen(challenger, told), k)
 
     def recent(self, champion: Bundle, challenger: Bundle, k: int) -> Result | None:
-        """Whether the days would have been foretold: each is told what it knows of before them.
+        """Whether the days would have been foretold: each makes of what was before what it can.
 
         Returns:
             NDCG and recall at k; None if there is no user.
         """
-        return self._result(
-            self._seen(champion, self._evidence(champion)),
-            self._seen(challenger, self._evidence(challenger)),
-            k,
-        )
+        one, other = (self._seen(each, self._told(each)) for each in (champion, challenger))
+        return self._result(one, other, k)
 
     def _result(self, champion: Examinee, challenger: Examinee, k: int) -> Result | None:
         if len(self.task) == 0:
@@ -147,49 +152,46 @@ class Exam:
         low, high = float(found.low[0]), float(found.high[0])
         return Result(len(self.task), old, new, low, high)
 
-    def _seen(self, bundle: Bundle, known: Evidence) -> Examinee:
-        items = self.items.rows(bundle.item_ids)
+    def _told(self, bundle: Bundle) -> Evidence:
+        """What was known, with the neighbours that a bundle has found."""
+        pairs, items = bundle.evidence.neighbours.tocoo(), self.items.rows(bundle.item_ids)
+        rows, columns = items[pairs.row], items[pairs.col]
+        there = (rows >= 0) & (columns >= 0)
+        shape = (len(self.items), len(self.items))
+        values = pairs.data[there], (rows[there], columns[there])
+        return replace(self.known, neighbours=csr_array(values, shape=shape))
+
+    def _seen(self, bundle: Bundle, told: Evidence) -> Examinee:
+        rows = bundle.vocabulary.rows(self.items.ids)
+        items = np.flatnonzero(rows >= 0)
+        users = torch.from_numpy(bundle.users.rows(self.users.ids))
+        network = bundle.network.part(users, torch.from_numpy(rows[items]))
         return Examinee(
-            bundle.network,
-            known if bundle.network.fusion else None,
-            self._embeddings(bundle, known, items),
+            network,
+            told if network.fusion else None,
+            self._embeddings(bundle, users, rows),
             items,
             len(self.items),
         )
 
-    def _embeddings(self, bundle: Bundle, known: Evidence, items: Rows) -> Tensor:
+    def _embeddings(self, bundle: Bundle, users: Tensor, items: Rows) -> Tensor:
         """(t, width) the users as they were before the days, as far as the network can tell.
 
         Its own rows know the answers: least squares make others of what was liked before. Towers
         that started from noise have none but their own.
+
+        Args:
+            bundle: whose network.
+            users: (t,) the bundle's row of each user.
+            items: (n,) the bundle's row of each item, -1 of those that it does not know.
         """
         if bundle.recipe.start is None:
-            rows = torch.from_numpy(bundle.users.rows(self.users.ids))
             with torch.no_grad():
-                own: Tensor = bundle.network.users(rows)
+                own: Tensor = bundle.network.users(users)
             return own
-        likes = known.touches.likes_of(np.arange(len(self.users)), len(self.items))
-        return FoldIn.of(bundle.network, bundle.recipe.start).embeddings(likes[:, items])
-
-    def _evidence(self, bundle: Bundle) -> Evidence:
-        """What a bundle knows of the exam's users before the days, by the exam's rows.
-
-        What they had to do with again on the days or later is left out whole.
-        """
-        known = bundle.evidence
-        n_items = len(self.items)
-        items = self.items.rows(bundle.item_ids)
-        rows = known.touches.those_of(bundle.users.rows(self.users.ids))
-        rows = rows[rows["last"] < pd.Timestamp(self.first)]
-        rows = rows.assign(user=rows["place"], item=items[rows["item"]])[COLUMNS]
-        done = Touches.of(rows.sort_values(["user", "item"], ignore_index=True))
-        demand = np.zeros((n_items, known.demand.shape[1]), np.float32)
-        demand[items] = known.demand
-        pairs = known.neighbours.tocoo()
-        places = (items[pairs.row], items[pairs.col])
-        neighbours = csr_array((pairs.data, places), shape=(n_items, n_items))
-        before = self.first - timedelta(1)
-        return Evidence(done, demand, neighbours, len(self.users), before)
+        liked = self.known.likes().tocoo()
+        likes = matrix(liked.row, items[liked.col], (len(users), len(bundle.items)))
+        return FoldIn.of(bundle.network, bundle.recipe.start).embeddings(likes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +199,7 @@ class Examinee:
     """A network as an exam's users and items see it.
 
     Attributes:
-        network: what is examined.
+        network: what is examined; its items are those of the exam that it knows.
         evidence: what its fusion gets, by the exam's rows; None if towers alone decide.
         embeddings: (t, width) of the users.
         items: (m,) the exam's row of each of the network's items.
@@ -216,7 +218,7 @@ class Examinee:
         Minus infinity, the end of the ranking, of items that the network does not know, and where
         its answer is no number.
         """
-        known = None if self.evidence is None else self.evidence.inputs(users)[:, self.items]
+        known = None if self.evidence is None else self.evidence.inputs(users, self.items)
         found = self.network.probabilities_for(self.embeddings[users], known).numpy()
         scores = np.full((len(users), self.n_items), -np.inf, np.float32)
         scores[:, self.items] = np.where(np.isnan(found), -np.inf, found)
@@ -224,7 +226,7 @@ class Examinee:
 
 
 def _purchases(bundle: Bundle, users: Vocabulary, items: Vocabulary) -> pd.DataFrame:
-    """What a bundle has on record of some users, by the rows of these users and items."""
+    """What a bundle has on record of some users and items, by the rows of these."""
     frame = pd.DataFrame(
         {
             "user": users.rows(bundle.users.ids)[bundle.purchases["user"]],
@@ -232,4 +234,4 @@ def _purchases(bundle: Bundle, users: Vocabulary, items: Vocabulary) -> pd.DataF
             "date": pd.to_datetime(bundle.purchases["date"]).to_numpy(),
         }
     )
-    return frame[frame["user"] >= 0]
+    return frame[(frame["user"] >= 0) & (frame["item"] >= 0)]

@@ -126,7 +126,7 @@ class Touches:
 
     @classmethod
     def read(cls, interactions: pd.DataFrame, users: Vocabulary, items: Vocabulary) -> Touches:
-        """What an interaction table holds; its users and items all have rows."""
+        """What an interaction table holds of users who have rows; its items all do."""
         rows = pd.DataFrame(
             {
                 "user": users.rows(interactions["user_id"]),
@@ -135,7 +135,7 @@ class Touches:
                 "last": pd.to_datetime(interactions["date"]).to_numpy("datetime64[ms]"),
             }
         )
-        return cls.of(_by_pair(rows))
+        return cls.of(_by_pair(rows[rows["user"] >= 0]))
 
     def table(self) -> pd.DataFrame:
         """All rows, in order."""

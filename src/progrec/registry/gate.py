@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from progrec.learning import dataset
 from progrec.learning.bundle import Bundle, Link
 from progrec.learning.exam import Exam, Result
 from progrec.learning.prequential import UPDATED
@@ -67,10 +69,21 @@ class Measured:
         return {name: _rounded(value) for name, value in figures.items()}
 
 
-def measure(challenger: Bundle, champion: Bundle | None, config: Settings) -> Measured:
+def measure(
+    challenger: Bundle, champion: Bundle | None, features: Path, config: Settings
+) -> Measured:
     """Measures a challenger, beside the champion if there is one.
 
     A champion that is broken itself, or knows none of the challenger's users, is none.
+
+    Args:
+        challenger: what is measured.
+        champion: what it is compared with.
+        features: the folder of the feature tables, for what was done before an exam's days.
+        config: how much is measured, and where history ends.
+
+    Raises:
+        InputError: there are two to compare, but no tables.
     """
     k, n = config.evaluate.k, config.gate.max_users
     broken = broken_weights(challenger)
@@ -81,7 +94,7 @@ def measure(challenger: Bundle, champion: Bundle | None, config: Settings) -> Me
         asked = _drawn(champion.users.ids[shared], n)
         shown = Showing.of(champion, asked, k)
         if shown.users > 0 and shown.unusable == 0:
-            exams = _exams(champion, challenger, config)
+            exams = _exams(champion, challenger, features, config)
             strange = strangest(challenger.provenance.chain, champion.watermark, k)
             return Measured(k, (), Showing.of(challenger, asked, k), shown, *exams, strange)
     return Measured(k, (), Showing.of(challenger, _drawn(challenger.users.ids, n), k))
@@ -136,15 +149,16 @@ def _drawn(user_ids: npt.NDArray[np.object_], n: int) -> list[str]:
 
 
 def _exams(
-    champion: Bundle, challenger: Bundle, config: Settings
+    champion: Bundle, challenger: Bundle, features: Path, config: Settings
 ) -> tuple[Result | None, Result | None]:
-    day, split = timedelta(days=1), config.split
-    learned = min(champion.provenance.watermark, challenger.provenance.watermark)
+    day, split, gate = timedelta(days=1), config.split, config.gate
+    learned = min(champion.watermark, challenger.watermark)
+    done = dataset.read_before(features, learned + day)
     frozen, recent = (
-        Exam.of(champion, challenger, first, last, max_users=config.gate.max_users, seed=SEED)
+        Exam.of(champion, challenger, done, first, last, max_users=gate.max_users, seed=SEED)
         for first, last in (
             (split.cutoff - split.validation_days * day, split.cutoff - day),
-            (learned - (config.gate.recent_days - 1) * day, learned),
+            (learned - (gate.recent_days - 1) * day, learned),
         )
     )
     k = config.evaluate.k

@@ -33,7 +33,7 @@ class Publication(NamedTuple):
     is_new: bool
 
 
-def publish(path: Path, tracking: Tracking, config: Settings) -> Publication:
+def publish(path: Path, features: Path, tracking: Tracking, config: Settings) -> Publication:
     """Registers a bundle under its digest and lets the gate decide whether it is promoted.
 
     A version is decided on once. Until then it is the `challenger`, and if it is rejected it
@@ -42,11 +42,13 @@ def publish(path: Path, tracking: Tracking, config: Settings) -> Publication:
 
     Args:
         path: the bundle's folder.
+        features: the folder of the feature tables.
         tracking: the store.
         config: what the gate measures, and what it lets pass.
 
     Raises:
         BundleError: the folder holds no usable bundle; there is nothing to register then.
+        InputError: the gate needs tables that are not there; the next call decides.
     """
     bundle = Bundle.load(path)
     if tracking.logged_model(bundle.digest) is None:
@@ -56,7 +58,7 @@ def publish(path: Path, tracking: Tracking, config: Settings) -> Publication:
     is_new = decision is None
     if decision is None:
         tracking.set_alias(CHALLENGER, version)
-        decision = decide(bundle, tracking, config)
+        decision = decide(bundle, features, tracking, config)
         decision.keep(tracking, version)
     if decision.promoted and tracking.aliased(CHALLENGER) == version:
         champion.promote(tracking, version)
@@ -64,11 +66,11 @@ def publish(path: Path, tracking: Tracking, config: Settings) -> Publication:
     return Publication(version, decision, is_new)
 
 
-def decide(bundle: Bundle, tracking: Tracking, config: Settings) -> Decision:
+def decide(bundle: Bundle, features: Path, tracking: Tracking, config: Settings) -> Decision:
     """What the gate says of a bundle beside the champion of this moment."""
     present = tracking.champion()
     rival = None if present is None else _loaded(tracking, present)
-    measured = gate.measure(bundle, rival, config)
+    measured = gate.measure(bundle, rival, features, config)
     complaints = gate.complaints(measured, config.gate)
     reasons = list(complaints)
     if present is not None and rival is None:
@@ -111,12 +113,16 @@ def _outcome(published: Publication, present: Version | None) -> str:
     return f"was {decision.word} before, {other}, nothing to do{because}"
 
 
-def main(bundle: Annotated[Path, typer.Option()], report: Annotated[Path, typer.Option()]) -> None:
+def main(
+    bundle: Annotated[Path, typer.Option()],
+    features: Annotated[Path, typer.Option()],
+    report: Annotated[Path, typer.Option()],
+) -> None:
     """Registers a bundle, which becomes the champion if the gate lets it."""
     with reported():
         config = settings.load()
         tracking = Tracking(config.registry)
-        published = publish(bundle, tracking, config)
+        published = publish(bundle, features, tracking, config)
         version, decision, _ = published
         state = {
             "model": config.registry.model,
