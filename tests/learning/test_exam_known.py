@@ -84,7 +84,8 @@ def test_neighbours_are_the_champions_in_the_frozen_exam_and_each_ones_own_in_th
 
 def test_what_came_on_the_days_is_neither_ranked_nor_asked_about() -> None:
     scores = {"ann": {"p0": 1.0, "p1": 0.0, "new": 9.0}, "bob": {"p0": 0.0, "p1": 1.0, "new": 9.0}}
-    bundle = bundle_of(scores, [*BOUGHT, ("ann", "new", "2020-01-09")])
+    bundle = fused(bundle_of(scores, [*BOUGHT, ("ann", "new", "2020-01-09")]), towers=1.0)
+    bundle = with_neighbour(bundle, "p0", "new")
     done = interactions_of([*SOLD, ("2020-01-09", "ann", "new", "purchase")])
 
     exam = Exam.of(bundle, bundle, done, FIRST, LAST, max_users=9, seed=0)
@@ -93,6 +94,17 @@ def test_what_came_on_the_days_is_neither_ranked_nor_asked_about() -> None:
     assert exam.task.targets.toarray().tolist() == [[1, 0], [0, 1]]
     assert exam.task.bought.nnz == 0
     assert [result.champion.ndcg for result in results(exam, bundle, bundle, 1)] == [1, 1]
+
+
+def test_a_bundle_that_lacks_products_is_told_of_those_that_it_has() -> None:
+    bought = [("ann", "p3", "2020-01-10")]
+    few = {"ann": dict.fromkeys(("p3", "p1", "p2"), 0.0)}
+    all_of_them, without = (fused(bundle_of(scores, bought), touched=1.0) for scores in (FLAT, few))
+
+    for one, other in ((all_of_them, without), (without, all_of_them)):
+        exam = exam_of(one, other, [("2020-01-05", "ann", "p3", "view")])
+        for result in results(exam, one, other, 1):
+            assert (result.champion.ndcg, result.challenger.ndcg) == (1, 1)
 
 
 def test_where_nothing_is_known_of_before_the_days_there_is_nothing_to_ask() -> None:
@@ -251,15 +263,32 @@ def test_an_exam_leaves_what_it_is_given_as_it_is() -> None:
         assert torch.equal(value, network[name]), name
 
 
-def test_users_are_embedded_by_what_they_liked_before_the_days() -> None:
+def from_least_squares(bundle: Bundle) -> Bundle:
+    """The bundle, said to have started so, whose users' rows know the answers."""
     start = IALSConfig(regularization=0.1, unobserved_weight=0.3, iterations=1, deviation=0.1)
-    bundle = replace(bundle_of(FLAT, BOUGHT), recipe=Recipe(start=start, epochs=0))
-    events = [*purchases_of(BOUGHT), ("2020-01-02", "ann", "p2", "view")]
     with torch.no_grad():
-        bundle.network.users.weight.fill_(9)  # they know the answers
+        bundle.network.users.weight.fill_(9)
+    return replace(bundle, recipe=Recipe(start=start, epochs=0))
+
+
+def test_users_are_embedded_by_what_they_liked_before_the_days() -> None:
+    bundle = from_least_squares(bundle_of(FLAT, BOUGHT))
+    events = [*purchases_of(BOUGHT), ("2020-01-02", "ann", "p2", "view")]
 
     result = exam_of(bundle, bundle, events).recent(bundle, bundle, k=1)
 
     # Ann liked p2 before, which is no answer; of bob nothing is known: four equals.
     assert result is not None
     assert result.champion.ndcg == pytest.approx((0 + 1 / 4) / 2)
+
+
+def test_what_was_liked_is_looked_up_by_each_bundles_own_rows() -> None:
+    backwards = {user: dict.fromkeys(ITEMS[::-1], 0.0) for user in FLAT}
+    one, other = (from_least_squares(bundle_of(scores, BOUGHT)) for scores in (backwards, FLAT))
+    events = [("2020-01-02", "bob", "p1", "view")]
+
+    result = exam_of(one, other, events).recent(one, other, k=1)
+
+    assert result is not None
+    for marks in (result.champion, result.challenger):
+        assert marks.ndcg == pytest.approx((1 / 4 + 1) / 2)
