@@ -13,17 +13,18 @@ import pandas as pd
 import typer
 from pytorch_lightning.loggers import Logger
 
-from benchmarks import frozen_window
 from progrec.learning import daily, dataset, prequential, train
 from progrec.learning.bundle import Bundle
 from progrec.learning.config import TrainConfig, UpdateConfig
 from progrec.learning.day import Day
+from progrec.learning.exam import Exam
 from progrec.learning.history import History
 from progrec.learning.prequential import Figures, Served
 from progrec.settings import SplitSettings
 
 K = 20
 METRIC = f"ndcg@{K}"
+SEED = 0
 
 
 class Silent:
@@ -124,19 +125,27 @@ def quality(shop: Shop, days: int, every: int) -> dict[str, float]:
         bundle, _ = daily.learn(bundle, day, cold.network, shop.updating)
         updates.learned(begin)
         history = _longer(history, day)
-    window = shop.split.cutoff - timedelta(shop.split.validation_days)
     return {
         "ratio_to_frozen": updates.mean("updated") / updates.mean("frozen"),
         "ratio_to_retrain": retrains.mean("updated") / retrains.mean("retrain"),
         "compute_share_of_retrain": (
             updates.seconds / updates.times / (retrains.seconds / retrains.times)
         ),
-        "frozen_window_ratio": frozen_window.ratio(cold, bundle, old, window, K),
+        "frozen_window_ratio": _kept(cold, bundle, old, shop.split),
         "users": updates.users,
         "retrains": retrains.times,
         **{f"{METRIC}_{model}": updates.mean(model) for model in ("updated", "frozen")},
         f"{METRIC}_popularity": updates.mean("popularity"),
     }
+
+
+def _kept(cold: Bundle, updated: Bundle, history: History, split: SplitSettings) -> float:
+    """NDCG@20 of the updated network to the cold one's on history's validation window."""
+    first, last = split.cutoff - timedelta(split.validation_days), split.cutoff - timedelta(1)
+    everybody = len(cold.users)
+    exam = Exam.of(cold, updated, history.interactions, first, last, max_users=everybody, seed=SEED)
+    found = exam.frozen(cold, updated, K)
+    return found.challenger.ndcg / found.champion.ndcg if found else float("nan")
 
 
 def _longer(history: History, day: Day) -> History:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from learning.shop import Checkerboard, bought, day_of, days_after
+from learning.shop import Checkerboard, Event, bought, day_of, days_after
 from progrec.learning import daily
 from progrec.learning.bundle import Bundle
 from progrec.learning.config import UpdateConfig
@@ -67,11 +67,19 @@ def test_a_bundle_that_nothing_was_ever_bought_from_is_updated_like_any(
     assert Bundle.load(tmp_path / "grown").bought.nnz == 2
 
 
-def test_the_bundle_before_stays_as_it_is(cold: Bundle, learn: Learn) -> None:
+@pytest.mark.parametrize("events", [days_after(1), [(DAY, "u00", "p00", "view")]])
+def test_the_bundle_before_stays_as_it_is(
+    cold: Bundle, events: list[Event], day_config: Config
+) -> None:
+    # Another cold model, towards which the layers are pulled.
+    other = cold.network.grown(len(cold.users), len(cold.items))
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.add_(1)
     before = {name: value.clone() for name, value in cold.network.state_dict().items()}
     tables = cold.items.copy(), cold.purchases.copy(), cold.evidence.touches.table()
 
-    learn(cold, days_after(1))
+    daily.learn(cold, day_of(events), other, day_config())
 
     for name, value in cold.network.state_dict().items():
         assert torch.equal(value, before[name]), name

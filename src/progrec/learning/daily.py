@@ -54,10 +54,10 @@ def learn(bundle: Bundle, day: Day, cold: NCF, config: UpdateConfig) -> tuple[Bu
     losses: Losses = {}
     bundle = expiry.expired(bundle, day.date, config.update.expire_days)
     day = growth.frequent(bundle, day, config.update.min_events)
-    joined = bundle.network.fusion
     task = task_of(bundle, day)
-    if joined is not None and len(task):
-        joined, losses["fusion"] = _choices(bundle, task, joined, day, config)
+    joined = None
+    if bundle.network.fusion is not None and len(task):
+        joined, losses["fusion"] = _choices(bundle, task, bundle.network.fusion, day, config)
     grown = growth.grown(bundle, day)
     network = grown.network
     if joined is not None:
