@@ -8,7 +8,7 @@ from torch import Tensor
 
 from progrec.learning import ials
 from progrec.learning.config import FeaturesConfig, IALSConfig, ModelConfig
-from progrec.learning.fold_in import FoldIn, solutions
+from progrec.learning.fold_in import FoldIn, gram, solutions
 from progrec.learning.ncf import NCF
 
 START = IALSConfig(regularization=0.05, unobserved_weight=0.2, iterations=3, deviation=0.5)
@@ -57,7 +57,7 @@ def test_solutions_are_regressions_on_either_side() -> None:
     users = network("gmf").users.weight.detach()
     liked_by = np.array([[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0], [0] * 12], np.float32)
 
-    found = solutions(users, csr_array(liked_by), START).numpy()
+    found = solutions(users, gram(users), csr_array(liked_by), START).numpy()
 
     np.testing.assert_allclose(found[0], ridge(users, liked_by[0]), atol=1e-5)
     assert not found[1].any()

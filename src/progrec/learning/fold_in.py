@@ -50,8 +50,13 @@ class FoldIn:
         """(b, n_items) 0/1, who likes what -> (b, width)."""
         found = self._typical.repeat(likes.shape[0], 1)
         if self.start is not None:
-            found[:, : self.others.shape[1]] = solutions(self.others, likes, self.start)
+            part = solutions(self.others, self._every, likes, self.start)
+            found[:, : self.others.shape[1]] = part
         return found
+
+    @cached_property
+    def _every(self) -> Tensor:
+        return gram(self.others)
 
     @cached_property
     def _typical(self) -> Tensor:
@@ -60,11 +65,26 @@ class FoldIn:
 
 
 @torch.no_grad()
-def solutions(others: Tensor, likes: csr_array, start: IALSConfig) -> Tensor:
-    """(n, factors) of the other side, (b, n) 0/1 -> (b, factors) by least squares: `ials.solve`."""
-    solved = torch.empty(likes.shape[0], others.shape[1])
+def gram(others: Tensor) -> Tensor:
+    """(n, factors) -> (factors, factors): `ials.gram`; of very many, what comes close to it."""
     some = spaced(others)
-    every = ials.gram(some) * (len(others) / len(some))
+    return ials.gram(some) * (len(others) / len(some))
+
+
+@torch.no_grad()
+def solutions(others: Tensor, every: Tensor, likes: csr_array, start: IALSConfig) -> Tensor:
+    """What least squares make of likes: see `ials.solve`.
+
+    Args:
+        others: (n, factors) of the other side.
+        every: (factors, factors) their `gram`.
+        likes: (b, n) 0/1.
+        start: how the tower was fitted.
+
+    Returns:
+        (b, factors).
+    """
+    solved = torch.empty(likes.shape[0], others.shape[1])
     ials.solve(solved, others, every, likes, start)
     return solved
 
@@ -84,9 +104,11 @@ def solve(
     items = items[touches.touched_by(items) <= MANY]
     factors = slice(0, network.gmf_width)
     liked_by = touches.likers_of(items, network.users.num_embeddings)
-    _put(network.items, items, solutions(_whole(network.users)[:, factors], liked_by, start))
+    others = _whole(network.users)[:, factors]
+    _put(network.items, items, solutions(others, gram(others), liked_by, start))
     likes = touches.likes_of(users, network.n_items)
-    _put(network.users, users, solutions(_whole(network.items)[:, factors], likes, start))
+    others = _whole(network.items)[:, factors]
+    _put(network.users, users, solutions(others, gram(others), likes, start))
 
 
 def _whole(table: Embeddings) -> Tensor:
