@@ -12,10 +12,10 @@ import pytest
 from progrec.serving import rebuild as rebuild_module
 from progrec.serving import rules
 from progrec.serving.rebuild import rebuild
-from progrec.serving.recommender import recommend
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
+from serving.visits import recommend
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import random
 import sqlite3
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from progrec.serving import sessions
+from progrec.serving import kept, sessions
 from progrec.serving.audit import audit
 from progrec.serving.rebuild import rebuild
 from progrec.serving.recommender import ScoredCatalogue, recommend
@@ -35,11 +36,24 @@ def live(path: Path, rules: QueueSettings, shop: ScoredCatalogue, turn: int, pip
     store = Store(path, rules)
     chance = random.Random(turn)
     users = ["ann", "bob", *(sessions.key(f"{turn}-{n}") for n in range(3))]
-    for number in count():
-        names = [f"{turn}-{number}-{place}" for place in range(chance.randint(1, 20))]
-        store.record([event(chance, users, shop, name) for name in names])
+
+    async def post(names: list[str]) -> None:
+        events = [event(chance, users, shop, name) for name in names]
+        now = kept.text(NOON)
+        await store.write(lambda connection: kept.record(connection, rules, events, now))
         pipe.send_bytes("\n".join(names).encode())
-        recommend(store, shop, chance.choice(users), k=chance.randint(1, 8))
+
+    async def visit() -> None:
+        await recommend(store, shop, chance.choice(users), k=chance.randint(1, 8))
+
+    async def together(number: str) -> None:
+        names = [f"{number}-{place}" for place in range(chance.randint(3, 20))]
+        await asyncio.gather(post(names[::3]), visit(), post(names[1::3]), post(names[2::3]))
+
+    for number in count():
+        asyncio.run(together(f"{turn}-{number}"))
+        store.record([event(chance, users, shop, f"{turn}-{number}-alone")])
+        pipe.send_bytes(f"{turn}-{number}-alone".encode())
         store.add_purchases([(chance.choice(users), chance.choice(shop.item_ids), NOON)])
         store.merge(f"{turn}-{number % 3}", users[number % 3 % 2])
 
@@ -68,9 +82,9 @@ def check(store: Store, acknowledged: Collection[str]) -> None:
     assert audit(store.path).violations == []
     assert rebuild(store).repaired == 0
     with closing(sqlite3.connect(store.path)) as connection:
-        kept = [name for (name,) in connection.execute("SELECT event_id FROM events")]
-    assert len(kept) == len(set(kept))
-    assert set(acknowledged) <= set(kept)
+        stored = [name for (name,) in connection.execute("SELECT event_id FROM events")]
+    assert len(stored) == len(set(stored))
+    assert set(acknowledged) <= set(stored)
 
 
 def survive(path: Path, rules: QueueSettings, shop: ScoredCatalogue, kills: int) -> None:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from progrec.learning.touches import Done
 from progrec.serving.candidates import Candidate, ScoredCatalogue, candidates, recommend_many
-from progrec.serving.recommender import Recommendation, recommend, strategy
+from progrec.serving.recommender import Recommendation, strategy
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
+from serving.visits import recommend
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 

@@ -16,9 +16,9 @@ from progrec.serving import sessions
 from progrec.serving.audit import audit
 from progrec.serving.export import export
 from progrec.serving.rebuild import rebuild
-from progrec.serving.recommender import recommend
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
+from serving.visits import recommend
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 S = sessions.key("s")

@@ -18,11 +18,11 @@ from progrec.errors import InputError
 from progrec.serving import sessions
 from progrec.serving.audit import audit
 from progrec.serving.rebuild import rebuild
-from progrec.serving.recommender import recommend
 from progrec.serving.rules import Entry, dumps
 from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
 from serving.twin import Twin
+from serving.visits import recommend
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 RULES = QueueSettings(

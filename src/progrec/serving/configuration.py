@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 CONFIGURATION: dict[str, Any] = {
-    "threads": 4,
     # An access log line and a span take about as long as an empty request itself. Both can be had
     # back by BENTOML_CONFIG; metrics stay.
     "logging": {"access": {"enabled": False}},

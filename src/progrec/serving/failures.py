@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
@@ -117,18 +117,20 @@ def answer(error: Exception) -> Response:
     return JSONResponse(failure.model_dump(), refused.status, refused.headers)
 
 
-def answered(endpoint: Callable[[S, R], BaseModel]) -> Callable[[S, R], Response]:
+def answered(
+    endpoint: Callable[[S, R], Awaitable[BaseModel]],
+) -> Callable[[S, R], Coroutine[None, None, Response]]:
     """An endpoint whose errors are answers.
 
     BentoML would answer each without saying which request it was, and log its stack trace.
     """
 
     @functools.wraps(endpoint)
-    def answering(service: S, request: R, /) -> Response:
+    async def answering(service: S, request: R, /) -> Response:
         try:
             if isinstance(request, Exception):  # see messages.Request
                 raise request
-            content = endpoint(service, request).model_dump_json()
+            content = (await endpoint(service, request)).model_dump_json()
         except Exception as error:
             return answer(error)
         return Response(content, media_type="application/json")

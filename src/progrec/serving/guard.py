@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hmac
 import os
+import random
 import re
-import uuid
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -98,7 +98,7 @@ class Guard:
         headers = Headers(scope=scope)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         sent = headers.get(REQUEST_ID, "")
-        request_id = sent if USABLE_ID.fullmatch(sent) else uuid.uuid4().hex
+        request_id = sent if USABLE_ID.fullmatch(sent) else f"{random.getrandbits(128):032x}"
         named = _naming(send, request_id)
         token = logs.REQUEST.set(logs.Request(request_id, scope["method"], path))
         try:

@@ -31,7 +31,7 @@ from progrec.serving.filters import Filters
 from progrec.serving.kept import TYPES
 from progrec.serving.recommender import Recommendation
 from progrec.serving.store import Event
-from progrec.settings import Settings
+from progrec.settings import IngestSettings, Settings
 
 
 class Request(bentoml.IODescriptor):
@@ -166,7 +166,18 @@ class PostedEvent(Shopper):
 
     def event(self) -> Event:
         """As the store keeps it."""
-        return Event(user_id=self.key, **self.model_dump(exclude={"user_id", "session_id"}))
+        return Event(
+            event_time=self.event_time,
+            event_type=self.event_type,
+            user_id=self.key,
+            product_id=self.product_id,
+            user_session=self.user_session,
+            price=self.price,
+            category_id=self.category_id,
+            category_code=self.category_code,
+            brand=self.brand,
+            event_id=self.event_id,
+        )
 
 
 class Rejection(BaseModel):
@@ -216,6 +227,7 @@ def validated(posted: Sequence[object], config: Settings) -> tuple[list[Event], 
 
     What the pipeline would put into quarantine is not accepted.
     """
+    types = event_types(config)
     events, rejected = [], []
     for index, content in enumerate(posted):
         problem: Problem | None
@@ -224,7 +236,7 @@ def validated(posted: Sequence[object], config: Settings) -> tuple[list[Event], 
         except ValidationError as error:
             problem = failures.problems_of(error, "event")[0]
         else:
-            problem = _unusable(event, config)
+            problem = _unusable(event, types, config.ingest)
             if problem is None:
                 events.append(event.event())
         if problem is not None:
@@ -237,8 +249,7 @@ def event_types(config: Settings) -> list[str]:
     return [*TYPES, *config.queue.refund]
 
 
-def _unusable(event: PostedEvent, config: Settings) -> Problem | None:
-    types, ingest = event_types(config), config.ingest
+def _unusable(event: PostedEvent, types: Sequence[str], ingest: IngestSettings) -> Problem | None:
     if event.event_type not in types:
         return Problem(field="event_type", reason=f"is none of {', '.join(types)}")
     if not ingest.earliest <= event.event_time.date() < ingest.latest:

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
 import bentoml
+import torch
 
 from progrec import settings
 from progrec.errors import InputError
-from progrec.serving import failures, logs, messages, openapi, recommender
+from progrec.serving import failures, kept, logs, messages, openapi, recommender, sessions
 from progrec.serving.assortment import CatalogueFile
 from progrec.serving.candidates import offline
 from progrec.serving.configuration import CONFIGURATION
@@ -38,6 +43,9 @@ NOT_READY = "no model is loaded yet; `make run` trains and registers one"
 BATCH_USERS = 32
 """Users scored at once: memory is held for what is known of each with every product."""
 
+SCORERS = 2
+"""Shoppers scored at once: each takes a core, and some memory of its own."""
+
 
 @bentoml.service(name="progrec", **CONFIGURATION)
 class Progrec:
@@ -45,9 +53,12 @@ class Progrec:
 
     def __init__(self) -> None:
         logs.configure()
+        # One user's scores are little work: threads would only take turns with the requests.
+        torch.set_num_threads(1)
         self._config = settings.load()
         self._limits = self._config.serving
         self._store = Store(self._limits.database, self._config.queue)
+        self._scorers = ThreadPoolExecutor(SCORERS, "scorer")
         self._follower = Follower(self._config, self._store)
         self._catalogue = CatalogueFile(self._limits.catalogue)
         self._ticker = Ticker(self._limits.poll_seconds, self._follower.look, self._catalogue.look)
@@ -57,7 +68,7 @@ class Progrec:
 
     @bentoml.api
     @answered
-    def recommend(self, request: RecommendRequest, /) -> Recommendations:
+    async def recommend(self, request: RecommendRequest, /) -> Recommendations:
         """The next products for a shopper; each counts as shown.
 
         First what waits in the shopper's queue, which the model refills: the product that was shown
@@ -68,13 +79,14 @@ class Progrec:
         champion = self._champion()
         allowed = request.allowed(self._catalogue.assortment or champion.assortment)
         with metrics().queue("recommend"):
-            items = recommender.recommend(
+            items = await recommender.recommend(
                 self._store,
                 champion.catalogue,
                 request.key,
                 k=request.k,
                 allowed=allowed,
                 peek=request.peek,
+                scorers=self._scorers,
             )
         if not request.peek:
             metrics().shown(item.source for item in items)
@@ -88,7 +100,7 @@ class Progrec:
 
     @bentoml.api
     @answered
-    def recommend_batch(self, request: BatchRequest, /) -> BatchRecommendations:
+    async def recommend_batch(self, request: BatchRequest, /) -> BatchRecommendations:
         """The best products for many users; no queue is asked or changed.
 
         What a user has bought, until this moment, is left out. Nothing counts as shown: it is the
@@ -98,21 +110,11 @@ class Progrec:
         messages.refuse_above(self._limits.max_batch, "user_ids", len(request.user_ids))
         messages.refuse_above(self._limits.max_k, "k", request.k)
         champion = self._champion()
-        lists = offline(
-            champion.catalogue,
-            request.user_ids,
-            k=request.k,
-            exclude={user_id: self._store.purchased(user_id) for user_id in request.user_ids},
-            batch_size=BATCH_USERS,
-        )
-        return BatchRecommendations(
-            model=champion.model(),
-            users=[UserRecommendations(user_id=user_id, items=items) for user_id, items in lists],
-        )
+        return await asyncio.to_thread(self._best, champion, request)
 
     @bentoml.api
     @answered
-    def events(self, request: EventsRequest, /) -> EventsReport:
+    async def events(self, request: EventsRequest, /) -> EventsReport:
         """Keeps what shoppers did, and changes their queues at once.
 
         When the answer comes, they are kept for good. An event that is known already has no effect
@@ -121,7 +123,10 @@ class Progrec:
         messages.refuse_above(self._limits.max_events, "events", len(request.events))
         events, rejected = messages.validated(request.events, self._config)
         with metrics().queue("events"):
-            new = self._store.record(events)
+            received = kept.text(datetime.now(UTC))
+            new = await self._store.write(
+                lambda connection: kept.record(connection, self._config.queue, events, received)
+            )
         metrics().posted("accepted", sum(new))
         metrics().posted("duplicate", len(new) - sum(new))
         metrics().posted("rejected", len(rejected))
@@ -139,7 +144,7 @@ class Progrec:
 
     @bentoml.api
     @answered
-    def queue(self, request: QueueRequest, /) -> Queue:
+    async def queue(self, request: QueueRequest, /) -> Queue:
         """A shopper's queue as it is; looking does not count as showing."""
         with metrics().queue("queue"):
             pool = self._store.queue(request.key)
@@ -151,24 +156,44 @@ class Progrec:
 
     @bentoml.api
     @answered
-    def merge(self, request: MergeRequest, /) -> Merged:
+    async def merge(self, request: MergeRequest, /) -> Merged:
         """Joins an anonymous session with the user that it turned out to be, on login.
 
         What the session looked at, bought and was shown is the user's from then on.
         """
         try:
             with metrics().queue("merge"):
-                self._store.merge(request.session_id, request.user_id)
+                now = kept.text(datetime.now(UTC))
+                most = self._config.queue.max_pool
+                await self._store.write(
+                    lambda connection: sessions.merge(
+                        connection, request.session_id, request.user_id, now, most
+                    )
+                )
         except InputError as error:
             if error.__cause__:  # the database's trouble, not the request's
                 raise
             raise failures.invalid("session_id", str(error)) from None
         return Merged(session_id=request.session_id, user_id=request.user_id)
 
+    def _best(self, champion: Champion, request: BatchRequest) -> BatchRecommendations:
+        lists = offline(
+            champion.catalogue,
+            request.user_ids,
+            k=request.k,
+            exclude={user_id: self._store.purchased(user_id) for user_id in request.user_ids},
+            batch_size=BATCH_USERS,
+        )
+        return BatchRecommendations(
+            model=champion.model(),
+            users=[UserRecommendations(user_id=user_id, items=items) for user_id, items in lists],
+        )
+
     @bentoml.on_shutdown
     def close(self) -> None:
         """Stops following the registry, and closes the database."""
         self._ticker.close()
+        self._scorers.shutdown()
         self._store.close()
 
     def _champion(self) -> Champion:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from weakref import WeakSet
@@ -17,6 +18,7 @@ from progrec.serving import database, kept, queues, sessions
 from progrec.serving.database import Busy
 from progrec.serving.kept import Event
 from progrec.serving.rules import Pool
+from progrec.serving.writer import T, Work, Writer
 from progrec.settings import QueueSettings
 
 __all__ = ["Busy", "Event", "Store"]
@@ -44,7 +46,9 @@ class Store:
         database.prepare(path)
 
     def close(self) -> None:
-        """Closes the connections of all threads."""
+        """Does what waits to be written, and closes the connections of all threads."""
+        if writer := vars(self).get("_writer"):
+            writer.close()
         for handle in list(self._handles):
             handle.connection.close()
 
@@ -66,6 +70,19 @@ class Store:
         """What this thread reads within is of one moment; others write meanwhile."""
         with self._begun("BEGIN") as connection:
             yield connection
+
+    async def write(self, work: Work[T]) -> T:
+        """Has a work done within a transaction that others of this process share.
+
+        Returns:
+            What the work returns, once it is committed.
+
+        Raises:
+            Busy: the others did not stop writing.
+            InputError: the file cannot be used.
+            Exception: what the work raises; nothing of it is kept then.
+        """
+        return await self._writer.write(work)
 
     def record(self, events: Sequence[Event]) -> list[bool]:
         """Keeps events and applies them to the queues, in order and in one transaction.
@@ -169,6 +186,10 @@ class Store:
             with self.transaction() as connection:
                 added += kept.add_purchases(connection, batch)
         return added
+
+    @cached_property
+    def _writer(self) -> Writer:
+        return Writer(self.path)
 
     @contextmanager
     def _begun(self, begin: str) -> Iterator[sqlite3.Connection]:
