@@ -336,7 +336,7 @@ def bundle_with_fusion(bundle: Bundle) -> Bundle:
     day = bundle.provenance.watermark
     known = Evidence.of(interactions_of(events), bundle.users, bundle.vocabulary, day)
     neighbours = NeighboursConfig(regularizations=(1.0,), max_items=4, kept=2)
-    return replace(bundle, network=network.eval(), evidence=known.with_neighbours(neighbours, 1.0))
+    return replace(bundle, network=network.eval(), evidence=known.with_neighbours(neighbours))
 
 
 @pytest.fixture

@@ -129,8 +129,8 @@ def cold_model() -> Bundle:
             parent_digest=None,
             watermark=day,
         ),
-        known.with_neighbours(config, 1.0),
-        Recipe(start=start, epochs=1),  # so that a day takes gradient steps, too
+        known.with_neighbours(config),
+        Recipe(start=start, epochs=1, neighbours=config),  # a day takes gradient steps, too
     )
 
 

@@ -392,3 +392,31 @@ def test_the_task_is_of_known_users_and_what_is_new_to_them_and_known(bundle: Bu
 @pytest.mark.parametrize("day", [bought("zoe p00"), bought("ann p09"), bought("ann p00")])
 def test_a_day_may_have_nobody_to_be_measured_on(bundle: Bundle, day: list[Event]) -> None:
     assert len(daily.task_of(bundle, day_of(day))) == 0
+
+
+# The neighbours
+
+
+def test_items_get_their_neighbours_anew_with_the_first_day_of_a_week(
+    cold: Bundle, learn: Callable[..., Bundle]
+) -> None:
+    saturday = learn(cold, bought("u00 p01"))
+    sunday = learn(saturday, bought("u02 p01", day="2020-02-02"))
+    monday = learn(sunday, bought("u04 p01", day="2020-02-03"))
+
+    old, new = (bundle.evidence.neighbours.toarray() for bundle in (cold, sunday))
+    assert saturday.evidence.neighbours.toarray().tolist() == old.tolist()
+    assert monday.evidence.neighbours.toarray().tolist() == new.tolist()
+    assert cold.recipe.neighbours is not None
+    own = sunday.evidence.with_neighbours(cold.recipe.neighbours).neighbours
+    assert new.tolist() == own.toarray().tolist() != old.tolist()
+
+
+def test_a_bundle_without_neighbours_gets_none(cold: Bundle, learn: Callable[..., Bundle]) -> None:
+    alone = replace(cold, recipe=cold.recipe.model_copy(update={"neighbours": None}))
+
+    sunday = learn(alone, bought("u02 p01", day="2020-02-02"))
+
+    assert (
+        sunday.evidence.neighbours.toarray().tolist() == cold.evidence.neighbours.toarray().tolist()
+    )

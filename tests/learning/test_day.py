@@ -86,3 +86,18 @@ def test_joined_days_are_all_events_and_what_is_known_at_the_end(
     users = joined.user_features.set_index("user_id")[["total_purchases", "views"]]
     assert users.T.to_dict("list") == {"zoe": [1, 0], "bob": [0, 0], "ann": [1, 2]}
     assert joined.item_features.set_index("item_id")["views"].to_dict() == {"p00": 1, "p01": 1}
+
+
+@pytest.mark.parametrize(
+    ("day", "before", "expected"),
+    [
+        ("2020-02-01", "2020-01-31", False),  # Saturday after Friday
+        ("2020-02-02", "2020-02-01", True),
+        ("2020-02-08", "2020-02-02", False),
+        ("2020-02-12", "2020-02-03", True),  # nothing happened on Sunday
+    ],
+)
+def test_a_week_begins_on_sunday_or_with_the_first_day_after_it(
+    day: str, before: str, expected: bool
+) -> None:
+    assert days.begins_week(date.fromisoformat(day), date.fromisoformat(before)) is expected

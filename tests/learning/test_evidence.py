@@ -175,9 +175,9 @@ def test_new_items_have_no_neighbours_and_old_ones_keep_theirs(known: Evidence) 
 
 
 def test_neighbours_are_those_of_its_own_likes(known: Evidence) -> None:
-    config = NeighboursConfig(regularizations=(1.0,), max_items=2, kept=1)
+    config = NeighboursConfig(regularizations=(3.0, 1.0), max_items=2, kept=1)
 
-    found = known.with_neighbours(config, 3.0).neighbours
+    found = known.with_neighbours(config).neighbours
 
     expected = neighbours.fit(known.likes(), 3.0, n_items=2, n_neighbours=1)
     assert found.toarray().tolist() == expected.toarray().tolist()
@@ -234,7 +234,7 @@ def test_a_users_inputs_do_not_depend_on_who_else_is_asked_for(
 ) -> None:
     config = NeighboursConfig(regularizations=(1.0,), max_items=3, kept=2)
     whole = evidence(done, 60, ids("ann", "bob", "cem", "dan"), ids("a", "b", "c"))
-    whole = whole.with_neighbours(config, 1.0)
+    whole = whole.with_neighbours(config)
 
     together = whole.inputs(np.array(asked, np.int64))
 

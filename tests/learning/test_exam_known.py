@@ -230,10 +230,10 @@ def test_the_order_of_users_and_items_does_not_matter(users: list[int], items: l
         ("2020-01-03", "cem", "p0", "purchase"),
         ("2020-01-04", "ann", "p2", "view"),
     ]
-    neighbours = NeighboursConfig(regularizations=(1.0,), max_items=4, kept=3)
+    neighbours = NeighboursConfig(regularizations=(0.1,), max_items=4, kept=3)
     day = plain.provenance.watermark
     known = Evidence.of(interactions_of(events), plain.users, plain.vocabulary, day)
-    known = known.with_neighbours(neighbours, 0.1)
+    known = known.with_neighbours(neighbours)
     bundle = with_fusion(plain, known, towers=1.0, neighbours=2.0, purchases_7=0.3, touched=0.5)
     np.testing.assert_allclose(
         reordered(bundle, users, items).scores(["bob"]), bundle.scores(["bob"])[:, items], rtol=1e-5

@@ -105,7 +105,7 @@ def test_the_inputs_are_the_towers_logit_and_the_evidence() -> None:
 
 def test_an_untrained_fusion_ranks_by_towers_and_neighbours() -> None:
     told = moment(0)
-    told = replace(told, evidence=told.evidence.with_neighbours(CONFIG.neighbours, 1.0))
+    told = replace(told, evidence=told.evidence.with_neighbours(CONFIG.neighbours))
     users = np.arange(5)
 
     scores = MomentScorer(start(), told).scores(users)

@@ -90,18 +90,6 @@ class IALSConfig(Group):
     deviation: Positive
 
 
-class Recipe(Group):
-    """How towers were trained.
-
-    Attributes:
-        start: how the GMF tower's start was fitted; None if it was noise.
-        epochs: passes over the pairs after that.
-    """
-
-    start: IALSConfig | None
-    epochs: Annotated[int, Field(ge=0)]
-
-
 class NeighboursConfig(Group):
     """How items come to speak for others.
 
@@ -114,6 +102,26 @@ class NeighboursConfig(Group):
     regularizations: Annotated[tuple[Positive, ...], Field(min_length=1)]
     max_items: Count
     kept: Count
+
+    @property
+    def each(self) -> list[NeighboursConfig]:
+        """One for each regularization."""
+        return [self.model_copy(update={"regularizations": (one,)}) for one in self.regularizations]
+
+
+class Recipe(Group):
+    """How towers were trained, and neighbours found.
+
+    Attributes:
+        start: how the GMF tower's start was fitted; None if it was noise.
+        epochs: passes over the pairs after that.
+        neighbours: how items' neighbours were found, with the one regularization that was chosen;
+            None if there are none.
+    """
+
+    start: IALSConfig | None
+    epochs: Annotated[int, Field(ge=0)]
+    neighbours: NeighboursConfig | None = None
 
 
 class ChoicesConfig(Group):

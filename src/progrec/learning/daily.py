@@ -14,7 +14,7 @@ from progrec.learning.batches import Batches
 from progrec.learning.bundle import Bundle
 from progrec.learning.config import UpdateConfig
 from progrec.learning.dataset import Pairs
-from progrec.learning.day import Day
+from progrec.learning.day import Day, begins_week
 from progrec.learning.evaluation import Task
 from progrec.learning.evidence import Evidence
 from progrec.learning.fusion import Examples
@@ -34,7 +34,7 @@ def learn(bundle: Bundle, day: Day, cold: NCF, config: UpdateConfig) -> tuple[Bu
     gets rows, and the evidence the day's events. The rows that the day touched are solved anew from
     all that was ever done with them; towers that were trained by gradient steps take such over the
     day and as many likes of other days. The layers, which all rows share, go a part of their way
-    from the cold model back.
+    from the cold model back. With the first day of a week, items get their neighbours anew.
 
     While the day is learned, the side inputs of those who were known are as they were before it;
     who and what is new has none but the day's own. Category and brand stay those that an item came
@@ -71,6 +71,9 @@ def learn(bundle: Bundle, day: Day, cold: NCF, config: UpdateConfig) -> tuple[Bu
         pairs = _pairs(grown, day, config)
         if len(pairs):
             losses["loss"] = _steps(network, pairs, day, config)
+    found = bundle.recipe.neighbours
+    if found is not None and begins_week(day.date, bundle.evidence.day):
+        grown = replace(grown, evidence=grown.evidence.with_neighbours(found))
     _back(network, cold, config.update.pull)
     growth.tell(network, day, grown.users, grown.vocabulary)
     return grown, losses

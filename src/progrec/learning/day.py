@@ -13,6 +13,7 @@ from progrec import content
 from progrec.errors import InputError
 from progrec.learning import dataset
 
+WEEK = 7
 TABLES = (dataset.EVENTS, "user_features", "item_features")
 
 
@@ -55,6 +56,14 @@ class Day:
     def bought(self) -> pd.DataFrame:
         """The rows of what was bought."""
         return self.interactions[self.interactions["num_purchases"] > 0]
+
+
+def begins_week(day: datetime.date, before: datetime.date) -> bool:
+    """Whether a day is the first of its week, which begins on Sunday, after another day.
+
+    What costs as much as the tables are large is done on such days.
+    """
+    return day.toordinal() // WEEK != before.toordinal() // WEEK
 
 
 def digests(folder: Path, day: datetime.date) -> dict[str, str]:

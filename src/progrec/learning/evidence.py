@@ -104,10 +104,17 @@ class Evidence:
         alone = csr_array((len(items), len(items)), dtype=np.float32)
         return cls(done, _demand(interactions, items, day), alone, len(users), day)
 
-    def with_neighbours(self, config: NeighboursConfig, regularization: float) -> Evidence:
-        """This evidence with the neighbours that its own likes make."""
+    def with_neighbours(self, config: NeighboursConfig) -> Evidence:
+        """This evidence with the neighbours that its own likes make.
+
+        Args:
+            config: how they are found; of the regularizations, the first.
+        """
         found = neighbours.fit(
-            self.likes(), regularization, n_items=config.max_items, n_neighbours=config.kept
+            self.likes(),
+            config.regularizations[0],
+            n_items=config.max_items,
+            n_neighbours=config.kept,
         )
         return replace(self, neighbours=found)
 

@@ -10,18 +10,16 @@ import pandas as pd
 import torch
 
 from progrec.learning.bundle import Bundle
+from progrec.learning.day import begins_week
 from progrec.learning.touches import Touches
 from progrec.learning.vocabulary import Rows, Vocabulary
-
-WEEK = 7
-"""Days from one look at all rows to the next, for a look costs what the tables cost."""
 
 
 def expired(bundle: Bundle, today: date, days: int | None) -> Bundle:
     """A bundle without the rows of who and what was not seen for some days.
 
     Who has bought something, and what was bought, stays: it has to be known for ever, so that it is
-    never recommended again. All rows are looked at once a week: with the first day after Saturday.
+    never recommended again. All rows are looked at once a week: `begins_week`.
 
     Args:
         bundle: stays as it is.
@@ -31,7 +29,7 @@ def expired(bundle: Bundle, today: date, days: int | None) -> Bundle:
     Returns:
         The bundle, unsaved; the one that was given if nothing has expired.
     """
-    if days is None or _week(today) == _week(bundle.evidence.day):
+    if days is None or not begins_week(today, bundle.evidence.day):
         return bundle
     rows = bundle.evidence.touches.table()
     old = rows["last"] < pd.Timestamp(today - timedelta(days))
@@ -42,10 +40,6 @@ def expired(bundle: Bundle, today: date, days: int | None) -> Bundle:
     if len(users) == len(bundle.users) and len(items) == len(bundle.items):
         return bundle
     return _part(bundle, users, items)
-
-
-def _week(day: date) -> int:
-    return day.toordinal() // WEEK
 
 
 def _kept(n: int, *seen: pd.Series[int]) -> Rows:

@@ -98,7 +98,8 @@ def fit(
             if len(towers.pairs(history.before(start), config))
         ]
         network.fusion, chosen, figure = _fuse(network.fusion, moments, config, k, run)
-        known = known.with_neighbours(config.fusion.neighbours, chosen)
+        known = known.with_neighbours(chosen)
+        recipe = recipe.model_copy(update={"neighbours": chosen})
     if figure is not None:
         run.log_metrics({f"validation/{metric}": figure})
     provenance = Provenance(
@@ -122,35 +123,33 @@ def _moment(
 
 def _fuse(
     start: Fusion, moments: Sequence[Moment], config: TrainConfig, k: int, run: Run
-) -> tuple[Fusion, float, float | None]:
+) -> tuple[Fusion, NeighboursConfig, float | None]:
     """Trains a fusion on moments of the past, as far as anybody bought anything then.
 
     Returns:
-        The fusion, the regularization of the neighbours that it goes with, and its NDCG@k on the
-        last moment; None if there was nothing to measure by.
+        The fusion, how the neighbours that it goes with are found, and its NDCG@k on the last
+        moment; None if there was nothing to measure by.
     """
     moments = [moment for moment in moments if len(moment.task)]
     settings = config.fusion.neighbours
     if not moments:
-        return start, settings.regularizations[0], None
-    chosen = _regularization(moments[-1], settings, k)
-    told = [
-        replace(moment, evidence=moment.evidence.with_neighbours(settings, chosen))
-        for moment in moments
-    ]
+        return start, settings.each[0], None
+    chosen = _best(moments[-1], settings, k)
+    told = [replace(moment, evidence=moment.evidence.with_neighbours(chosen)) for moment in moments]
     trained, curve, figure = fusion.fit(start, told, config.fusion, k, config.seed)
     for row in curve:
         run.log_metrics({"fusion/loss": row["loss"]}, step=int(row["epoch"]))
     return trained, chosen, figure
 
 
-def _regularization(moment: Moment, settings: NeighboursConfig, k: int) -> float:
-    """The one whose neighbours alone rank best what was bought after a moment."""
-    figures = {
-        value: evaluation.evaluate(moment.evidence.with_neighbours(settings, value), moment.task, k)
-        for value in settings.regularizations
-    }
-    return max(figures, key=lambda value: figures[value][f"ndcg@{k}"])
+def _best(moment: Moment, settings: NeighboursConfig, k: int) -> NeighboursConfig:
+    """The regularization whose neighbours alone rank best what was bought after a moment."""
+
+    def figure(found: NeighboursConfig) -> float:
+        known = moment.evidence.with_neighbours(found)
+        return evaluation.evaluate(known, moment.task, k)[f"ndcg@{k}"]
+
+    return max(settings.each, key=figure)
 
 
 def _bundle(
