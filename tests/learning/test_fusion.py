@@ -2,93 +2,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from scipy.sparse import csr_array
 
-from progrec.learning import evaluation, fusion
-from progrec.learning.config import FusionConfig, ModelConfig, NeighboursConfig
-from progrec.learning.dataset import matrix
-from progrec.learning.evidence import INPUTS, Evidence
-from progrec.learning.fusion import Examples, Moment, MomentScorer
-from progrec.learning.ncf import NCF, Fusion
-from progrec.learning.touches import COUNTED
-from progrec.learning.vocabulary import Rows, Vocabulary
-
-N_USERS, N_ITEMS = 90, 12
-CARTED = 1 + INPUTS.index("carted")
-CONFIG = FusionConfig(
-    moments=2,
-    max_users=1000,
-    candidates=8,
-    batch_size=16,
-    max_epochs=8,
-    patience=3,
-    rate=0.05,
-    weight_decay=0.0,
-    neighbours=NeighboursConfig(regularizations=(1.0,), max_items=N_ITEMS, kept=3),
+from learning.moments import (
+    CARTED,
+    CONFIG,
+    N_ITEMS,
+    N_USERS,
+    bought,
+    examples,
+    hit,
+    moment,
+    probabilities,
+    start,
 )
-
-
-def network() -> NCF:
-    torch.manual_seed(4)
-    return NCF(N_USERS, N_ITEMS, ModelConfig(towers=("gmf",), factors=4, layers=(), fusion=(4,)))
-
-
-def moment(seed: int, *, rule: str = "carted") -> Moment:
-    """Users who have bought one item, viewed one and carted one, on one day.
-
-    Next each buys the item that they carted, or another as the rule says; every third buys nothing.
-    """
-    items = np.argsort(np.random.default_rng(seed).random((N_USERS, N_ITEMS)), axis=1)
-    done = {name: np.zeros(3 * N_USERS, np.int64) for name in COUNTED}
-    for place, name in enumerate(("num_purchases", "num_views", "num_carts")):
-        done[name][place * N_USERS : (place + 1) * N_USERS] = 1
-    everyone = np.arange(N_USERS)
-    names = np.array([f"u{user:02}" for user in everyone], dtype=object)
-    catalogue = np.array([f"p{item:02}" for item in range(N_ITEMS)], dtype=object)
-    table = pd.DataFrame(
-        {
-            "date": [date(2020, 1, 1)] * (3 * N_USERS),
-            "user_id": np.tile(names, 3),
-            "item_id": catalogue[items[:, :3].T.ravel()],
-            **done,
-        }
-    )
-    evidence = Evidence.of(table, Vocabulary(names), Vocabulary(catalogue), date(2020, 1, 2))
-    buyers = everyone[everyone % 3 > 0]
-    carted = {"carted": buyers >= 0, "half carted": buyers % 3 == 1, "else": buyers < 0}[rule]
-    shape = (N_USERS, N_ITEMS)
-    return Moment(
-        network(),
-        evidence,
-        matrix(everyone, items[:, 0], shape),
-        matrix(buyers, items[buyers, np.where(carted, 2, 3)], shape),
-    )
-
-
-def bought(*pairs: tuple[int, int]) -> csr_array:
-    users, items = (np.array(side) for side in zip(*pairs, strict=True))
-    return matrix(users, items, (N_USERS, N_ITEMS))
-
-
-def start() -> Fusion:
-    torch.manual_seed(5)
-    return Fusion((4,))
-
-
-def hit(trained: Fusion, told: Moment) -> float:
-    return evaluation.evaluate(MomentScorer(trained, told), told.task, 1)["ndcg@1"]
-
-
-def probabilities(trained: Fusion, told: Moment) -> np.ndarray:
-    with torch.no_grad():
-        return trained.probabilities(told.inputs(np.arange(N_USERS))).numpy()
-
+from progrec.learning import fusion
+from progrec.learning.config import FusionConfig
+from progrec.learning.evidence import INPUTS
+from progrec.learning.fusion import Examples, MomentScorer
+from progrec.learning.ncf import Fusion
+from progrec.learning.vocabulary import Rows
 
 # What the layers get
 
@@ -115,97 +51,6 @@ def test_an_untrained_fusion_ranks_by_towers_and_neighbours() -> None:
     assert scores.dtype == np.float32
     assert told.evidence.scores(users).any()
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
-
-
-# Examples
-
-
-def examples(told: Moment, *, seed: int = 0, **changes: int) -> Examples:
-    config = CONFIG.model_copy(update=changes)
-    return Examples.of(told.inputs, told.task, config, np.random.default_rng(seed))
-
-
-@pytest.mark.parametrize("candidates", [1, 2, 5, N_ITEMS, 99])
-def test_examples_keep_all_targets(candidates: int) -> None:
-    told = replace(moment(0), bought=bought((0, 1)), bought_next=bought((0, 1), (0, 2), (2, 3)))
-    told = replace(told, bought_next=told.bought_next + bought((0, 5), (0, 7)))
-
-    made = examples(told, candidates=candidates)
-
-    # Three of the one user and one of the other, among which both choose.
-    n = min(max(candidates, 4), N_ITEMS)
-    assert made.shares.shape == made.offered.shape == made.inputs.shape[:2] == (2, n)
-    assert sorted(made.shares[0].tolist())[-3:] == pytest.approx([1 / 3] * 3)
-    assert (made.shares > 0).sum(dim=1).tolist() == [3, 1]
-    assert made.shares.sum(dim=1).tolist() == pytest.approx([1, 1])
-    assert made.offered[made.shares > 0].all()
-
-
-def test_what_was_bought_is_not_offered_again() -> None:
-    told = replace(moment(0), bought=bought((4, 1), (4, 8)), bought_next=bought((4, 1), (4, 2)))
-
-    made = examples(told, candidates=N_ITEMS)
-
-    assert len(made) == 1
-    assert (~made.offered).sum() == 2
-    assert made.shares.max() == 1
-
-
-def test_inputs_stay_with_their_items() -> None:
-    made = examples(moment(0), candidates=N_ITEMS)
-
-    # Who buys what they carted has an input for it there and nowhere else.
-    assert len(made) == 60
-    assert ((made.inputs[..., CARTED] > 0) == (made.shares > 0)).all()
-
-
-def test_no_more_users_than_wanted_and_each_with_own_inputs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(fusion, "USERS_AT_ONCE", 4)
-
-    made = examples(moment(0), max_users=10)
-
-    assert made.inputs.shape == (10, 8, 1 + len(INPUTS))
-    assert ((made.inputs[..., CARTED] > 0) == (made.shares > 0)).all()
-
-
-def test_other_items_are_drawn_at_random() -> None:
-    told = replace(moment(0), bought_next=bought((4, 2)))
-
-    one, same, other = (examples(told, seed=seed, candidates=5) for seed in (0, 0, 1))
-
-    assert one.inputs.shape[:2] == (1, 5)
-    assert torch.equal(one.inputs, same.inputs)
-    assert not torch.equal(one.inputs, other.inputs)
-
-
-def test_the_items_that_are_drawn_stand_for_all_that_are_not() -> None:
-    told = replace(moment(0), bought=bought((4, 1)), bought_next=bought((4, 2), (4, 3)))
-
-    few, all_items = (examples(told, candidates=n) for n in (6, N_ITEMS))
-
-    # Four of the ten that are no target.
-    assert few.stand_for[few.shares > 0].tolist() == [0, 0]
-    assert few.stand_for[few.shares == 0].tolist() == pytest.approx([np.log(10 / 4)] * 4)
-    assert not all_items.stand_for.any()
-
-
-def test_a_sample_sums_up_to_the_whole_catalogue_on_average() -> None:
-    told = replace(moment(0), bought_next=bought((4, 2)))
-    trained = start()
-    torch.nn.init.normal_(trained.last.weight)
-
-    def total(made: Examples) -> float:
-        with torch.no_grad():
-            return (trained(made.inputs) + made.stand_for).exp().sum().item()
-
-    sampled = [total(examples(told, seed=seed, candidates=6)) for seed in range(300)]
-
-    assert np.std(sampled) > 0
-    whole = total(examples(told, candidates=N_ITEMS))
-    error = np.std(sampled) / len(sampled) ** 0.5
-    assert np.mean(sampled) == pytest.approx(whole, abs=4 * error)
 
 
 # Fits
