@@ -61,9 +61,9 @@ lock: ## Resolve the packages of pyproject.toml afresh into the lock files
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	pip install -q torch==2.13.0
-	pip install -q .
+	pip install -q ".[shop]"
 	pip freeze --exclude progrec | sed 's/+cpu$$//' > requirements.lock
-	pip install -q -c requirements.lock ".[test]"
+	pip install -q -c requirements.lock ".[shop,test]"
 	pip freeze --exclude progrec | sed 's/+cpu$$//' | grep -vxFf requirements.lock > requirements-test.lock
 
 $(VENV)/installed: requirements.lock pyproject.toml

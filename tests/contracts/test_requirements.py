@@ -24,7 +24,7 @@ def normal(name: str) -> str:
 def test_the_lock_pins_what_the_project_is_built_on() -> None:
     pins = locked("requirements.lock")
 
-    for requirement in PROJECT["dependencies"]:
+    for requirement in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["shop"]]:
         name, _, version = requirement.partition("==")
         assert pins[normal(name)] == version or not version
 
