@@ -19,7 +19,7 @@ import psutil
 
 PROJECT = Path(__file__).resolve().parents[1]
 START_SECONDS = 300
-CONNECTIONS = 32
+CONNECTIONS = 64
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
-VERSION_1 = Path(__file__).parent / "data/store_1.sql"
+EARLIER = Path(__file__).parent / "data"
 
 
 def event(kind="view", user="u", item="p", **more) -> Event:
@@ -78,7 +78,7 @@ def test_somebody_elses_database_is_refused(tmp_path: Path, queue_settings: Queu
 
 def test_a_newer_versions_store_is_refused(store: Store, shell: sqlite3.Connection):
     shell.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match=r"newer version of progrec \(its schema is 99, not 2"):
+    with pytest.raises(InputError, match=r"newer version of progrec \(its schema is 99, not 3"):
         Store(store.path, store.settings)
     with pytest.raises(InputError, match="newer version"):
         audit(store.path)
@@ -121,13 +121,23 @@ def test_a_threads_connection_ends_with_it(store: Store):
 # Brought up
 
 
-@pytest.fixture
-def version_1(tmp_path: Path) -> Path:
-    """A store as the first version made and filled it."""
-    path = tmp_path / "recommendation.db"
+FILLED = {
+    1: "INSERT INTO purchases VALUES ('v', 'x', '2020-01-01')",
+    2: """
+        INSERT INTO purchases VALUES ('v', 'x', '2020-01-01', NULL);
+        INSERT INTO journal (user_id, kind, what)
+        SELECT user_id, 'joined', product_queue FROM recommendation_queue
+    """,
+}
+"""What an earlier version of the store, which holds two queues and an event, also holds."""
+
+
+def earlier(folder: Path, version: int) -> Path:
+    """A store as an earlier version made and filled it."""
+    path = folder / "recommendation.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript(VERSION_1.read_text(encoding="utf-8"))
-        connection.execute("PRAGMA user_version = 1")
+        connection.executescript((EARLIER / f"store_{version}.sql").read_text(encoding="utf-8"))
+        connection.execute(f"PRAGMA user_version = {version}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(
             """
@@ -135,10 +145,15 @@ def version_1(tmp_path: Path) -> Path:
                 ('u', '{"pool":[["p",2,3.5],["q",0,-1.0],["b",1,0.0]]}'), ('v', '{"pool":[]}');
             INSERT INTO events (event_id, event_time, event_type, user_id, product_id, received_at)
             VALUES ('e', '2020-02-01', 'purchase', 'u', 'b', '2020-02-01');
-            INSERT INTO purchases VALUES ('v', 'x', '2020-01-01');
             """
         )
+        connection.executescript(FILLED[version])
     return path
+
+
+@pytest.fixture
+def version_1(tmp_path: Path) -> Path:
+    return earlier(tmp_path, 1)
 
 
 def schema(path: Path) -> dict[str, object]:
@@ -152,10 +167,12 @@ def schema(path: Path) -> dict[str, object]:
         return columns | dict(others.fetchall())
 
 
-def test_a_store_of_the_first_version_is_brought_up_whole(
-    version_1: Path, tmp_path: Path, queue_settings: QueueSettings
+@pytest.mark.parametrize("version", FILLED)
+def test_an_earlier_store_is_brought_up_whole(
+    tmp_path: Path, queue_settings: QueueSettings, version: int
 ):
-    with closing(Store(version_1, queue_settings)) as store:
+    path = earlier(tmp_path, version)
+    with closing(Store(path, queue_settings)) as store:
         assert store.queue("u") == (Entry("p", 2, 3.5), Entry("q", 0, -1.0))
         assert store.purchased("u") == {"b"}
         assert store.purchased("v") == {"x"}
@@ -163,8 +180,8 @@ def test_a_store_of_the_first_version_is_brought_up_whole(
         store.record([event(item="r")])
         assert rebuild(store) == (2, 0)
     with closing(Store(tmp_path / "new.db", queue_settings)) as new:
-        assert schema(version_1) == schema(new.path)
-    assert audit(version_1).violations == []
+        assert schema(path) == schema(new.path)
+    assert audit(path).violations == []
 
 
 def test_a_store_that_cannot_be_brought_up_stays_as_it_was(

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -138,6 +140,23 @@ def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path):
     with pytest.raises(InputError, match=r"numbers.db cannot be used: it is not a SQLite"):
         asyncio.run(writer.write(insert(1)))
     writer.close()
+
+
+def test_what_is_in_the_log_is_put_into_the_file_beside_the_commits(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    checkpoints: list[Callable[[], None]] = []
+    ticker = SimpleNamespace(close=lambda: None)
+    monkeypatch.setattr(module, "Ticker", lambda _, tick: checkpoints.append(tick) or ticker)
+    with closing(Writer(path)) as writer:
+        assert outcomes(writer, *(insert(n) for n in range(2000))) == [1] * 2000
+        shutil.copy(path, tmp_path / "before.db")
+        checkpoints[0]()
+        shutil.copy(path, tmp_path / "after.db")
+        assert outcomes(writer, insert(-1)) == [1]
+        assert kept(path) == list(range(-1, 2000))
+    assert kept(tmp_path / "before.db") == []
+    assert kept(tmp_path / "after.db") == list(range(2000))
 
 
 def test_closing_ends_what_waits_and_refuses_what_comes_later(path: Path):

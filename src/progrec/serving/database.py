@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from progrec.errors import InputError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 10
 OWNER_ONLY = 0o600
 

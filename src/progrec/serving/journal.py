@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Literal, NamedTuple
 
-import orjson
+import msgspec
 
 from progrec.serving import rules
 from progrec.serving.rules import Allowed, Pool
@@ -35,13 +35,13 @@ class Change(NamedTuple):
 
 def shown(k: int, products: Sequence[str] | None, room: int | None) -> Change:
     """What `/recommend` does; the smallest change, because it is the most frequent."""
-    what = None if products is None else orjson.dumps(products).decode()
+    what = None if products is None else msgspec.json.encode(products).decode()
     return Change("shown", what, k, room)
 
 
 def added(products: Sequence[str]) -> Change:
     """What a refill does."""
-    return Change("added", orjson.dumps(products).decode())
+    return Change("added", msgspec.json.encode(products).decode())
 
 
 def applied(pool: Pool, change: Change) -> Pool:
@@ -53,9 +53,11 @@ def applied(pool: Pool, change: Change) -> Pool:
         case "scored":
             pool, spared = rules.after_event(pool, text, amount or 0.0), 1
         case "added":
-            pool = rules.refill(pool, orjson.loads(text))
+            pool = rules.refill(pool, msgspec.json.decode(text))
         case "shown":
-            allowed: Allowed | None = None if what is None else set(orjson.loads(what)).__contains__
+            allowed: Allowed | None = (
+                None if what is None else set(msgspec.json.decode(what)).__contains__
+            )
             entries = rules.due(pool, int(amount or 0), allowed)
             pool, spared = rules.show(pool, entries), len(entries)
         case "bought":

@@ -20,7 +20,7 @@ def pool(connection: sqlite3.Connection, user_id: str) -> Pool:
     ).fetchone()
     try:
         return rules.loads(row[0]) if row else ()
-    except (ValueError, TypeError, KeyError):
+    except ValueError:
         raise InputError(
             f"the queue of user {user_id} is damaged; `progrec queue audit` shows how, "
             "`progrec queue rebuild` repairs it"

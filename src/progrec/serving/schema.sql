@@ -1,4 +1,4 @@
--- The shoppers' live state, version 2. Its rules are triggers.sql.
+-- The shoppers' live state, version 3. Its rules are triggers.sql.
 
 create table recommendation_queue (
     user_id text primary key not null,

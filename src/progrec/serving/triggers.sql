@@ -1,65 +1,51 @@
 -- The rules of the shoppers' state, so that no writer can break them.
 
 -- What is wrong with each queue. The triggers below see to it that nothing ever is.
+-- What counts here is that each product can be recognized: it is the first part of an entry, a text
+-- in the one spelling that there is of it. Counters and scores are checked by whoever reads them.
 create view queue_fault as
 select user_id, case
     when not json_valid(product_queue) then 'shape'
-    -- Two keys of one name would let SQLite and Python read different pools.
-    when (select count(*) from json_each(product_queue)) <> 1 then 'shape'
-    when json_type(product_queue, '$.pool') is not 'array' then 'shape'
-    -- A product has one spelling: the only escapes are \\ and \".
-    when instr(replace(replace(product_queue, '\\', ''), '\"', ''), '\') then 'shape'
-    else coalesce(
-        case when (
-            -- Quick, and true of what the service writes: each entry is ["...",9,9.9], and by the
-            -- number of quotes, brackets and commas there is nothing else. Any other form, right
-            -- or wrong, is looked at part by part.
-            select instr(product_queue, '\') = 0
-                and length(replace(product_queue, '"', '')) = length(product_queue) - 2 - 2 * count(*)
-                and length(replace(product_queue, '[', '')) = length(product_queue) - 1 - count(*)
-                and length(replace(product_queue, ',', '')) = length(product_queue) + 1 - 3 * count(*)
-                and min(case
-                    when entry glob '[[]"?*",[0-9],[0-9].[0-9]]' then true
-                    else entry glob '[[]"?*",[0-9],[-0-9][0-9].[0-9]]'
-                end)
-                and count(distinct substr(entry, 1, instr(entry, ','))) = count(*)
-            -- With a limit, SQLite makes the text of an entry once.
-            from (select value as entry from json_each(product_queue, '$.pool') limit -1)
-        ) then null else (
-            select case
-                when count(*) <> 3 * json_array_length(product_queue, '$.pool') then 'shape'
-                when max(case part.key
-                    when 0 then part.type <> 'text' or part.atom = ''
-                    when 1 then
-                        part.type <> 'integer' or typeof(part.atom) <> 'integer' or part.atom < 0
-                    when 2 then part.type not in ('integer', 'real') or abs(part.atom) = 9e999
-                    else true
-                end) then 'shape'
-                when 3 * count(distinct case part.key when 0 then part.atom end) <> count(*)
-                    then 'twice'
-            end
-            from json_each(product_queue, '$.pool') as entry
-            cross join json_each(case entry.type when 'array' then entry.value end) as part
-        ) end,
-        -- Most shoppers have purchased nothing, and one look at the index says so.
-        case when exists (
-            select 1 from purchases
-            where purchases.user_id = recommendation_queue.user_id and refunded_at is null
-        ) and exists (
-            select 1 from json_tree(product_queue, '$.pool') as part cross join purchases
-            where part.type = 'text'
-                and purchases.user_id = recommendation_queue.user_id
-                and purchases.product_id = part.atom
-                and refunded_at is null
-        ) then 'purchased' end
-    )
+    when not (
+        -- Quick, and true of what the service writes: by the number of quotes, brackets and commas
+        -- each of the n entries is ["...",_,_]. Any other form is looked at part by part.
+        select product_queue glob '{"pool":[[][[]"*'
+            and instr(product_queue, '[""') = 0 and instr(product_queue, '\') = 0
+            and length(replace(product_queue, '"', '')) = length(product_queue) - 2 - 2 * n
+            and length(replace(product_queue, '[', '')) = length(product_queue) - 1 - n
+            and length(replace(product_queue, ',', '')) = length(product_queue) + 1 - 3 * n
+        from (select (length(product_queue) - length(replace(product_queue, '["', ''))) / 2 as n limit -1)
+    ) and (
+        -- Two keys of one name would let SQLite and Python read different pools.
+        (select count(*) from json_each(product_queue)) <> 1
+        or json_type(product_queue, '$.pool') is not 'array'
+        -- A product has one spelling: the only escapes are \\ and \".
+        or instr(replace(replace(product_queue, '\\', ''), '\"', ''), '\')
+        or exists (
+            select 1 from json_each(product_queue, '$.pool') as entry
+            where entry.type <> 'array'
+                or json_array_length(entry.value) <> 3
+                or json_type(entry.value, '$[0]') <> 'text'
+                or json_extract(entry.value, '$[0]') = ''
+        )
+    ) then 'shape'
+    -- Most shoppers have purchased nothing, and one look at the index says so.
+    when exists (
+        select 1 from purchases
+        where purchases.user_id = recommendation_queue.user_id and refunded_at is null
+    ) and exists (
+        select 1 from json_tree(product_queue, '$.pool') as part cross join purchases
+        where part.type = 'text'
+            and purchases.user_id = recommendation_queue.user_id
+            and purchases.product_id = part.atom
+            and refunded_at is null
+    ) then 'purchased'
 end as fault
 from recommendation_queue;
 
 create trigger queue_inserted after insert on recommendation_queue begin
     select case fault
         when 'shape' then raise(abort, 'product_queue is not {"pool": [[product_id, counter, score], ...]}')
-        when 'twice' then raise(abort, 'product_queue holds a product twice')
         when 'purchased' then raise(abort, 'product_queue holds a product that the user has purchased')
     end from queue_fault where user_id = new.user_id;
 end;
@@ -67,7 +53,6 @@ end;
 create trigger queue_updated after update on recommendation_queue begin
     select case fault
         when 'shape' then raise(abort, 'product_queue is not {"pool": [[product_id, counter, score], ...]}')
-        when 'twice' then raise(abort, 'product_queue holds a product twice')
         when 'purchased' then raise(abort, 'product_queue holds a product that the user has purchased')
     end from queue_fault where user_id = new.user_id;
 end;

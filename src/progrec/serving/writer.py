@@ -7,11 +7,13 @@ import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
 from progrec.serving import database
+from progrec.serving.ticker import Ticker
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -19,6 +21,9 @@ Work = Callable[[sqlite3.Connection], T]
 
 SECONDS = 0.02
 """After so long a transaction takes no more works: while it lasts no other process can write."""
+
+CHECKPOINT_SECONDS = 1.0
+"""How often what is in the log is put into the file."""
 
 
 class Writer:
@@ -35,6 +40,7 @@ class Writer:
         self._waiting: list[_Job] = []
         self._closed = False
         self._changed = threading.Condition()
+        self._checkpoints = Ticker(CHECKPOINT_SECONDS, self._checkpoint)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -67,6 +73,7 @@ class Writer:
             self._closed = True
             self._changed.notify()
         self._thread.join()
+        self._checkpoints.close()
 
     def _wake(self) -> None:
         with self._changed:
@@ -77,13 +84,26 @@ class Writer:
         while jobs := self._next():
             try:
                 with database.remedies(self._path):
-                    connection = connection or database.connect(self._path)
+                    connection = connection or self._connect()
                     outcomes = self._committed(connection, jobs)
             except Exception as error:  # whoever waits has to hear of it, whatever it is
                 outcomes = [_Outcome(job.future, None, error) for job in jobs]
             _tell(outcomes)
         if connection:
             connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = database.connect(self._path)
+        # By default every so many pages a commit, and who waits for it, would wait for this too.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        return connection
+
+    def _checkpoint(self) -> None:
+        """Puts what is in the log into the file, and has the log begin anew."""
+        with database.remedies(self._path), closing(database.connect(self._path)) as connection:
+            # Nearly all of it while others write; they wait for what they have added meanwhile.
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            connection.execute("PRAGMA wal_checkpoint(RESTART)")
 
     def _next(self) -> list[_Job]:
         """What waits, once something does; nothing when the writer is closed and all is done."""
