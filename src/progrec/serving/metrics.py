@@ -23,18 +23,20 @@ class Metrics:
         # Not at the top: BentoML's worker first says where workers meet.
         from prometheus_client import Counter, Gauge, Histogram  # noqa: PLC0415
 
-        self._recommendations = Counter(
+        recommendations = Counter(
             "progrec_recommendations", "Products shown, by where they come from", ["source"]
         )
-        self._events = Counter(
-            "progrec_events", "Events posted, by what became of them", ["outcome"]
-        )
-        self._queue = Histogram(
+        events = Counter("progrec_events", "Events posted, by what became of them", ["outcome"])
+        queue = Histogram(
             "progrec_queue_seconds",
             "How long an operation on the queues takes",
             ["operation"],
             buckets=LATENCIES,
         )
+        # Each request would look for them under a lock.
+        self._recommendations = cache(recommendations.labels)
+        self._events = cache(events.labels)
+        self._queue = cache(queue.labels)
         self._age = Gauge(
             "progrec_model_age_seconds",
             "Time since the end of the last day that the served model has learned",
@@ -48,18 +50,18 @@ class Metrics:
     def shown(self, sources: Iterable[str]) -> None:
         """Counts products that were shown."""
         for source, products in Counter(sources).items():
-            self._recommendations.labels(source).inc(products)
+            self._recommendations(source).inc(products)
 
     def posted(self, outcome: Outcome, events: int) -> None:
         """Counts events."""
-        self._events.labels(outcome).inc(events)
+        self._events(outcome).inc(events)
 
     @contextmanager
     def queue(self, operation: str) -> Iterator[None]:
         """Measures the body, if it succeeds."""
         start = perf_counter()
         yield
-        self._queue.labels(operation).observe(perf_counter() - start)
+        self._queue(operation).observe(perf_counter() - start)
 
     def aged(self, seconds: float) -> None:
         """Says how old the served model is."""
