@@ -193,3 +193,20 @@ def test_several_event_loops_share_it(writer: Writer, path: Path):
         runs = threads.map(lambda start: asyncio.run(some(start)), range(0, 320, 20))
         assert list(runs) == [[1] * 20] * 16
     assert kept(path) == list(range(320))
+
+
+def test_an_event_loop_that_was_closed_meanwhile_harms_no_other(writer: Writer, path: Path):
+    async def leave() -> None:
+        work = asyncio.ensure_future(writer.write(insert(1)))
+        await asyncio.sleep(0)
+        assert not work.done()
+
+    async def ask() -> object:
+        async with busy(writer):
+            await asyncio.to_thread(asyncio.run, leave())
+            waiting = asyncio.ensure_future(writer.write(insert(2)))
+            await asyncio.sleep(0)
+        return await asyncio.wait_for(waiting, 10)
+
+    assert asyncio.run(ask()) == 1
+    assert kept(path) == [1, 2]

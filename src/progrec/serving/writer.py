@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
@@ -164,7 +164,8 @@ def _tell(outcomes: Sequence[_Outcome]) -> None:
     for outcome in outcomes:
         loops[outcome.future.get_loop()].append(outcome)
     for loop, its in loops.items():
-        loop.call_soon_threadsafe(_settle, its)
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits in it any more
+            loop.call_soon_threadsafe(_settle, its)
 
 
 def _settle(outcomes: Sequence[_Outcome]) -> None:
