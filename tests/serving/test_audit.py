@@ -18,6 +18,7 @@ from progrec.errors import InputError
 from progrec.serving.audit import audit
 from progrec.serving.store import Event, Store
 from raw_shop import PARAMS
+from serving.written import record
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 
@@ -34,8 +35,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    store.record([Event(NOON, "view", user, item) for user in "uv" for item in "pq"])
-    store.record([Event(NOON, "purchase", "u", "bought")])
+    record(store, [Event(NOON, "view", user, item) for user in "uv" for item in "pq"])
+    record(store, [Event(NOON, "purchase", "u", "bought")])
     store.add_purchases([("v", "synced", NOON)])
     return store
 

@@ -16,12 +16,13 @@ from progrec.serving.audit import audit
 from progrec.serving.backup import backup
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
+from serving.written import record
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 
 
 def view(store: Store, name: str) -> None:
-    store.record([Event(NOON, "view", "u", "p", event_id=name)])
+    record(store, [Event(NOON, "view", "u", "p", event_id=name)])
 
 
 def test_a_backup_is_a_store_that_only_its_owner_may_read(store: Store, tmp_path: Path):

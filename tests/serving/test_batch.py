@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from progrec.serving import service
+from progrec.serving import follower
 from serving.shop import Shop
 from serving.web import event, post, products
 
@@ -46,6 +48,20 @@ def test_what_was_bought_a_moment_ago_is_left_out(client: TestClient):
     assert "c0" in found["bob"]
 
 
+def test_what_was_given_back_is_not_left_out(
+    app: Starlette, project: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace("refund: []", "refund: [return]"))
+    champion = follower.Champion(shop, "hash-of-the-data", version=1)
+    monkeypatch.setattr(follower, "load_champion", lambda *_: champion)
+    with TestClient(app) as client:
+        for kind, there in [("purchase", False), ("return", True)]:
+            done = event(user_id="ann", event_type=kind, product_id="c0")
+            assert post(client, "/events", {"events": [done]})["accepted"] == 1
+            assert ("c0" in lists(client, ["ann"])["ann"]) is there
+
+
 def test_no_queue_is_touched_and_nothing_counts_as_shown(client: TestClient):
     post(client, "/events", {"events": [event(user_id="ann", product_id="x")]})
     first = lists(client, ["ann"])
@@ -53,10 +69,7 @@ def test_no_queue_is_touched_and_nothing_counts_as_shown(client: TestClient):
     assert post(client, "/queue", {"user_id": "ann"})["pool"] == [["x", 0, 1.0]]
 
 
-def test_many_users_in_the_order_of_the_request(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(service, "BATCH_USERS", 3)
+def test_many_users_in_the_order_of_the_request(client: TestClient):
     users = [str(number) for number in range(1000)]
     assert Counter(map(len, lists(client, users).values())) == {8: 1000}
     assert list(lists(client, users)) == users

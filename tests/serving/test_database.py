@@ -21,6 +21,7 @@ from progrec.serving.rebuild import rebuild
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
+from serving.written import record
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 EARLIER = Path(__file__).parent / "data"
@@ -38,7 +39,7 @@ def modes(path: Path) -> list[int]:
 
 
 def test_a_store_is_made_for_its_owner_only(store: Store):
-    store.record([event()])
+    record(store, [event()])
     assert modes(store.path) == [0o600] * 3
 
 
@@ -46,12 +47,12 @@ def test_a_store_that_was_copied_here_is_its_owners_only(store: Store):
     store.close()
     store.path.chmod(0o644)
     with closing(Store(store.path, store.settings)) as again:
-        again.record([event()])
+        record(again, [event()])
         assert modes(store.path) == [0o600] * 3
 
 
 def test_a_store_keeps_what_it_holds(store: Store):
-    store.record([event(), event("purchase", item="q")])
+    record(store, [event(), event("purchase", item="q")])
     store.close()
     with closing(Store(store.path, store.settings)) as again:
         assert again.queue("u") == (Entry("p", 0, 1.0),)
@@ -108,7 +109,7 @@ def test_a_threads_connection_ends_with_it(store: Store):
     folder = Path("/proc/self/fd")
     if not folder.exists():
         pytest.skip("no /proc here")
-    store.record([event()])
+    record(store, [event()])
     before = len(list(folder.iterdir()))
     for _ in range(10):
         thread = threading.Thread(target=store.queue, args=("u",))
@@ -177,7 +178,7 @@ def test_an_earlier_store_is_brought_up_whole(
         assert store.purchased("u") == {"b"}
         assert store.purchased("v") == {"x"}
         assert rebuild(store) == (2, 0)
-        store.record([event(item="r")])
+        record(store, [event(item="r")])
         assert rebuild(store) == (2, 0)
     with closing(Store(tmp_path / "new.db", queue_settings)) as new:
         assert schema(path) == schema(new.path)
@@ -222,7 +223,7 @@ def test_several_bring_a_store_up_once(version_1: Path, queue_settings: QueueSet
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    store.record([event(event_id=f"{n}", user=f"{n}") for n in range(300)])
+    record(store, [event(event_id=f"{n}", user=f"{n}") for n in range(300)])
     return store
 
 
@@ -243,10 +244,10 @@ def impatient(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 def test_a_file_that_stays_locked_is_busy(impatient: Store, shell: sqlite3.Connection):
     shell.execute("BEGIN IMMEDIATE")
     with pytest.raises(Busy, match=r"recommendation\.db is busy"):
-        impatient.record([event()])
+        record(impatient, [event()])
     assert impatient.queue("u") == ()
     shell.execute("ROLLBACK")
-    assert impatient.record([event()]) == [True]
+    assert record(impatient, [event()]) == [True]
 
 
 def test_a_full_disk_takes_nothing_more_and_keeps_what_it_has(filled: Store):
@@ -258,7 +259,7 @@ def test_a_full_disk_takes_nothing_more_and_keeps_what_it_has(filled: Store):
     def fill_up() -> None:
         for batch in range(100):
             new = [f"{batch}-{n}" for n in range(10)]
-            filled.record([event(event_id=name, user=name) for name in new])
+            record(filled, [event(event_id=name, user=name) for name in new])
             accepted.extend(new)
 
     with pytest.raises(InputError, match="the disk is full"):
@@ -268,7 +269,7 @@ def test_a_full_disk_takes_nothing_more_and_keeps_what_it_has(filled: Store):
 
     with filled.reading() as connection:
         connection.execute("PRAGMA max_page_count = 100000")
-    assert filled.record([event(event_id="after")]) == [True]
+    assert record(filled, [event(event_id="after")]) == [True]
     assert count(filled.path) == len(accepted) + 1
 
 
@@ -295,7 +296,7 @@ def test_a_damaged_file_is_refused_and_a_backup_replaces_it(filled: Store, tmp_p
             file.seek((page - 1) * 4096)
             file.write(b"\xff" * 4096)
     with closing(Store(filled.path, filled.settings)) as store:
-        for attempt in (lambda: store.record([event()]), lambda: store.queue("5")):
+        for attempt in (lambda: record(store, [event()]), lambda: store.queue("5")):
             with pytest.raises(InputError, match=r"is damaged; restore a backup"):
                 attempt()
 

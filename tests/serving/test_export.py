@@ -25,6 +25,7 @@ from progrec.serving.export import export
 from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
 from raw_shop import PARAMS, Shop
+from serving.written import record
 
 NOON = datetime(2020, 3, 1, 12, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -37,7 +38,7 @@ def event(name: str, time: datetime = NOON, kind="view", user="u", item="p", **m
 
 def accept(store: Store, received: datetime, *events: Event) -> None:
     """Records events as if they had come in at that time."""
-    new = store.record(events)
+    new = record(store, events)
     ids = [(event.identity,) for event, is_new in zip(events, new, strict=True) if is_new]
     with closing(sqlite3.connect(store.path)) as connection, connection:
         text = received.isoformat(timespec="microseconds")

@@ -18,6 +18,7 @@ from progrec.serving.assortment import Assortment, CatalogueFile
 from progrec.serving.candidates import candidates
 from progrec.serving.failures import Refused
 from progrec.serving.filters import Filters
+from scored import bundle_of
 from serving.shop import Shop
 from serving.web import event, figure, post, products
 
@@ -97,6 +98,28 @@ def test_a_bundle_knows_no_price_and_no_stock(shop: Shop, field: str):
     assert refused.value.status == 400
     assert refused.value.problems[0].field == field
     assert "serving.catalogue" in str(refused.value)
+
+
+@pytest.mark.parametrize(("filters", "names"), CASES)
+def test_a_bundle_is_asked_at_once_what_its_products_are_asked_one_by_one(
+    file: Path, filters: dict[str, Any], names: list[str]
+):
+    allowed = Filters(**filters).allowed(Assortment.read(file))
+    # A bundle that has them in another order, lacks some and has others.
+    bundle = bundle_of({"ann": dict.fromkeys(["odd", "unheard of", "toy", "ears", "tv"], 0.0)})
+    if allowed is None:
+        assert filters == {}
+    else:
+        expected = [item in names for item in bundle.item_ids]
+        assert allowed.among(bundle).tolist() == expected
+        assert allowed.among(bundle).tolist() == expected  # its rows are known now
+
+
+def test_the_products_of_one_bundle_are_not_taken_for_those_of_the_next(file: Path):
+    allowed = Filters(in_stock=True).allowed(Assortment.read(file))
+    for items in (["odd", "tv"], ["tv", "odd"], ["toy"]):
+        bundle = bundle_of({"ann": dict.fromkeys(items, 0.0)})
+        assert allowed.among(bundle).tolist() == [item != "odd" for item in items]
 
 
 @given(st.sets(st.sampled_from(Shop.item_ids.tolist())), st.integers(1, 9))

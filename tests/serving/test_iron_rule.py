@@ -21,6 +21,7 @@ from progrec.serving.audit import audit
 from progrec.serving.rules import Entry, Pool
 from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
+from serving.written import record
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 POOL = (Entry("p", 0, 1.0), Entry("q", 2, 3.0))
@@ -270,9 +271,9 @@ def test_there_is_no_way_around_the_rule(
     Only an operator's own word, a `refunded_at`, or a purchase that is deleted with its event and
     all lets a product in again.
     """
-    store.record([Event(NOON, "view", "u", "p", event_id="view of p")])
-    store.record([Event(NOON, "purchase", "u", "kept", event_id="e")])
-    store.record([Event(NOON, "return", "u", "refunded"), Event(NOON, "view", "u", "refunded")])
+    record(store, [Event(NOON, "view", "u", "p", event_id="view of p")])
+    record(store, [Event(NOON, "purchase", "u", "kept", event_id="e")])
+    record(store, [Event(NOON, "return", "u", "refunded"), Event(NOON, "view", "u", "refunded")])
     shell.execute(f"PRAGMA recursive_triggers = {recursive}")
     for statement in loophole:
         with suppress(sqlite3.IntegrityError):
@@ -292,7 +293,7 @@ def test_there_is_no_way_around_the_rule(
 
 def test_a_purchase_goes_with_its_event_and_all(store: Store, shell: sqlite3.Connection):
     """As when a shopper asks to be forgotten."""
-    store.record([Event(NOON, "purchase", "u", "p")])
+    record(store, [Event(NOON, "purchase", "u", "p")])
     for table in ["events", "purchases", "recommendation_queue", "journal"]:
         shell.execute(f"DELETE FROM {table} WHERE user_id = 'u'")
     assert store.purchased("u") == frozenset()

@@ -16,6 +16,7 @@ from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
 from serving.visits import recommend
+from serving.written import record
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 
@@ -29,9 +30,9 @@ def lived(store: Store, shop: Any) -> Store:
     """A store to which about everything has happened."""
     for user in ["ann", "new", "bob"]:
         recommend(store, shop, user, k=2)
-        store.record([Event(NOON, kind, user, "b3") for kind in ["view", "cart"]])
+        record(store, [Event(NOON, kind, user, "b3") for kind in ["view", "cart"]])
         recommend(store, shop, user, k=3, allowed=lambda item: item.startswith("b"))
-        store.record([Event(NOON, "purchase", user, "c0"), Event(NOON, "view", user, "elsewhere")])
+        record(store, [Event(NOON, "purchase", user, "c0"), Event(NOON, "view", user, "elsewhere")])
         recommend(store, shop, user, k=5)
     store.add_purchases([("ann", "c1", NOON), ("bob", "elsewhere", NOON)])
     return store
@@ -86,7 +87,7 @@ def test_a_rebuild_breaks_no_rule(lived: Store, shell: sqlite3.Connection):
     assert rebuild(lived) == (3, 0)
     assert "c0" not in [entry.product_id for entry in lived.queue("ann")]
 
-    lived.record([Event(NOON, "return", "ann", "c0")])
+    record(lived, [Event(NOON, "return", "ann", "c0")])
     assert rebuild(lived) == (3, 0)
 
 
@@ -120,7 +121,7 @@ def test_a_full_pool_forgets_what_was_shown_most(tmp_path: Path, shop: Any):
     assert [one.product_id for one in shown] == ["b2", "b1"]
     assert [entry.product_id for entry in store.queue("ann")] == ["c2", "b3", "b2", "b1"]
 
-    store.record([Event(NOON, "view", "ann", "x"), Event(NOON, "view", "ann", "b3")])
+    record(store, [Event(NOON, "view", "ann", "x"), Event(NOON, "view", "ann", "b3")])
     assert store.queue("ann") == (
         Entry("b3", 1, 1.0), *(Entry(item, 1, 0.0) for item in ["b2", "b1"]), Entry("x", 0, 1.0)
     )  # fmt: skip

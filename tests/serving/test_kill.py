@@ -21,6 +21,7 @@ from progrec.serving.rebuild import rebuild
 from progrec.serving.recommender import ScoredCatalogue, recommend
 from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
+from serving.written import merge, record
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 KINDS = ["view", "cart", "remove_from_cart", "purchase", "return"]
@@ -52,10 +53,10 @@ def live(path: Path, rules: QueueSettings, shop: ScoredCatalogue, turn: int, pip
 
     for number in count():
         asyncio.run(together(f"{turn}-{number}"))
-        store.record([event(chance, users, shop, f"{turn}-{number}-alone")])
+        record(store, [event(chance, users, shop, f"{turn}-{number}-alone")])
         pipe.send_bytes(f"{turn}-{number}-alone".encode())
         store.add_purchases([(chance.choice(users), chance.choice(shop.item_ids), NOON)])
-        store.merge(f"{turn}-{number % 3}", users[number % 3 % 2])
+        merge(store, f"{turn}-{number % 3}", users[number % 3 % 2])
 
 
 def acknowledged_until_killed(

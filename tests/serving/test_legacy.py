@@ -20,6 +20,7 @@ from progrec.serving.rebuild import rebuild
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
 from raw_shop import PARAMS
+from serving.written import record
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 
@@ -59,7 +60,7 @@ def test_purchased_products_are_left_out_and_counted(store: Store, file: Path):
 def test_each_queue_is_imported_once(store: Store, file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(legacy, "BATCH_USERS", 1)
     import_file(store, file)
-    store.record([Event(NOON, "purchase", "13047", "2"), Event(NOON, "view", "17850", "84029")])
+    record(store, [Event(NOON, "purchase", "13047", "2"), Event(NOON, "view", "17850", "84029")])
     before = [store.queue(user) for user in ["17850", "13047", "12583"]]
     assert import_file(store, file) == (0, 0, 0, 3, [])
     assert [store.queue(user) for user in ["17850", "13047", "12583"]] == before
@@ -67,7 +68,7 @@ def test_each_queue_is_imported_once(store: Store, file: Path, monkeypatch: pyte
 
 
 def test_what_the_shopper_has_done_here_adds_up(store: Store, file: Path):
-    store.record([Event(NOON, "view", "17850", item) for item in ["85123A", "new"]])
+    record(store, [Event(NOON, "view", "17850", item) for item in ["85123A", "new"]])
     import_file(store, file)
     assert store.queue("17850") == (
         Entry("85123A", 0, 4.0), Entry("new", 0, 1.0), Entry("84029", 2, 1.5)

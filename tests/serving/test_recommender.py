@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from progrec.learning.touches import Done
-from progrec.serving.candidates import Candidate, ScoredCatalogue, candidates, recommend_many
+from progrec.serving.candidates import Candidate, ScoredCatalogue, candidates
 from progrec.serving.recommender import Recommendation, strategy
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
 from serving.visits import recommend
+from serving.written import record
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 
@@ -97,7 +98,7 @@ def test_the_model_is_told_only_what_it_does_not_know(shop: Any, store: Store):
     told: list[tuple[str, list[str]]] = []
     days = [NOON - timedelta(1), NOON]
     for user in ["ann", "new"]:
-        store.record([Event(day, "view", user, f"b{n}") for n, day in enumerate(days)])
+        record(store, [Event(day, "view", user, f"b{n}") for n, day in enumerate(days)])
         recommend(store, Listening(), user, k=3)
     assert told == [("ann", ["b1"]), ("new", ["b0", "b1"])]
 
@@ -154,41 +155,6 @@ def test_nothing_has_ever_been_sold():
     assert found == [Candidate("0", 0.0, "popular"), Candidate("1", 0.0, "popular")]
 
 
-# Many users at once
-
-
-@settings(deadline=None)
-@given(
-    st.lists(users, unique=True),
-    st.integers(1, 10),
-    st.dictionaries(users, item_sets),
-    st.integers(1, 4),
-)
-def test_many_users_get_what_each_alone_would_get(shop, user_ids, k, exclude, batch_size):
-    table = recommend_many(shop, user_ids, k=k, exclude=exclude, batch_size=batch_size)
-    expected = [
-        (user, rank, candidate.product_id, candidate.score, candidate.source)
-        for user in user_ids
-        for rank, candidate in enumerate(
-            candidates(shop, user, n=k, exclude=exclude.get(user, ()), touched=()), start=1
-        )
-    ]
-    assert list(table.itertuples(index=False, name=None)) == expected
-
-
-@pytest.mark.parametrize("user_ids", [[], ["ann", "new"]])
-def test_the_table_has_the_same_columns_even_when_empty(shop: ScoredCatalogue, user_ids):
-    table = recommend_many(shop, user_ids, k=2, exclude={})
-    assert {column: str(kind) for column, kind in table.dtypes.items()} == {
-        "user_id": "str",
-        "rank": "int64",
-        "product_id": "str",
-        "score": "float64",
-        "source": "str",
-    }
-    assert len(table) == 2 * len(user_ids)
-
-
 # The queue and the ladder together
 
 
@@ -229,7 +195,7 @@ def test_when_all_was_shown_the_oldest_comes_again(shop: ScoredCatalogue, store:
 
 
 def test_what_a_shopper_touched_comes_first(shop: ScoredCatalogue, store: Store):
-    store.record([Event(NOON, "view", "new", "x"), Event(NOON, "cart", "new", "c2")])
+    record(store, [Event(NOON, "view", "new", "x"), Event(NOON, "cart", "new", "c2")])
     shown = recommend(store, shop, "new", k=4)
     assert [(one.product_id, one.score, one.source) for one in shown] == [
         ("c2", 3.0, "queue"),
@@ -258,7 +224,7 @@ def test_what_happens_while_the_model_scores_is_seen(shop: Any, store: Store):
     class Slow(type(shop)):
         def scores_after(self, user_id, done):
             store.add_purchases([("ann", "c0", NOON)])
-            store.record([Event(NOON, "cart", "ann", "c1")])
+            record(store, [Event(NOON, "cart", "ann", "c1")])
             return super().scores_after(user_id, done)
 
     shown = recommend(store, Slow(), "ann", k=3)
@@ -310,7 +276,7 @@ def test_the_best_rung_names_the_strategy(rungs, best):
 def test_a_peek_shows_what_comes_next_and_changes_nothing(
     shop: ScoredCatalogue, store: Store, shell: sqlite3.Connection
 ):
-    store.record([Event(NOON, "cart", "new", "x")])
+    record(store, [Event(NOON, "cart", "new", "x")])
     for _ in range(4):
         before = list(shell.iterdump())
         foretold = recommend(store, shop, "new", k=3, peek=True)

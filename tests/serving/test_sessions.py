@@ -19,6 +19,7 @@ from progrec.serving.rebuild import rebuild
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
 from serving.visits import recommend
+from serving.written import merge, record
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 S = sessions.key("s")
@@ -29,18 +30,20 @@ def event(kind: str, user: str, item: str) -> Event:
 
 
 def test_a_session_is_nobody_elses(store: Store):
-    store.record([event("view", S, "p"), event("cart", "s", "q")])
+    record(store, [event("view", S, "p"), event("cart", "s", "q")])
     assert store.queue(S) == (Entry("p", 0, 1.0),)
     assert store.queue("s") == (Entry("q", 0, 3.0),)
 
 
 def test_a_merge_joins_queues_purchases_and_events(store: Store, shell: sqlite3.Connection):
-    store.record([event(kind, S, item) for kind, item in [("view", "a"), ("cart", "b")]])
-    store.record([event("view", S, "mine"), event("purchase", S, "theirs")])
-    store.record([event("view", "u", "b"), event("purchase", "u", "mine"), event("cart", "u", "c")])
-    store.record([event("view", "u", "theirs")])
+    record(store, [event(kind, S, item) for kind, item in [("view", "a"), ("cart", "b")]])
+    record(store, [event("view", S, "mine"), event("purchase", S, "theirs")])
+    record(
+        store, [event("view", "u", "b"), event("purchase", "u", "mine"), event("cart", "u", "c")]
+    )
+    record(store, [event("view", "u", "theirs")])
 
-    assert store.merge("s", "u") is True
+    assert merge(store, "s", "u") is True
 
     assert store.queue("u") == (Entry("b", 0, 4.0), Entry("c", 0, 3.0), Entry("a", 0, 1.0))
     assert store.purchased("u") == {"mine", "theirs"}
@@ -57,20 +60,20 @@ def test_counters_add_up(store: Store, shop: Any):
     shown = {entry.product_id: entry.counter for entry in store.queue(S)}
     for item in [entry.product_id for entry in store.queue("ann")]:
         shown[item] = shown.get(item, 0) + 1
-    store.merge("s", "ann")
+    merge(store, "s", "ann")
     assert {entry.product_id: entry.counter for entry in store.queue("ann")} == shown
     assert rebuild(store) == (2, 0)
 
 
 def test_a_repeated_merge_has_no_effect(store: Store):
-    store.record([event("view", S, "p")])
-    assert [store.merge("s", "u") for _ in range(3)] == [True, False, False]
+    record(store, [event("view", S, "p")])
+    assert [merge(store, "s", "u") for _ in range(3)] == [True, False, False]
     assert store.queue("u") == (Entry("p", 0, 1.0),)
 
 
 def test_what_the_session_does_later_its_user_does(store: Store, shop: Any):
-    store.merge("s", "ann")
-    store.record([event("view", S, "p"), event("cart", "ann", "p"), event("purchase", S, "c0")])
+    merge(store, "s", "ann")
+    record(store, [event("view", S, "p"), event("cart", "ann", "p"), event("purchase", S, "c0")])
     store.add_purchases([(S, "c1", NOON)])
     assert store.queue("ann") == store.queue(S) == (Entry("p", 0, 4.0),)
     assert store.purchased(S) == store.purchased("ann") == {"c0", "c1"}
@@ -82,24 +85,24 @@ def test_what_the_session_does_later_its_user_does(store: Store, shop: Any):
 
 def test_an_event_that_came_before_the_merge_is_known_after_it(store: Store):
     before = event("view", S, "p")
-    store.record([before])
-    store.merge("s", "u")
-    assert store.record([before]) == [False]
+    record(store, [before])
+    merge(store, "s", "u")
+    assert record(store, [before]) == [False]
     assert store.queue("u") == (Entry("p", 0, 1.0),)
 
 
 def test_a_session_has_one_user(store: Store):
-    store.merge("s", "u")
+    merge(store, "s", "u")
     with pytest.raises(InputError, match="session_id: s has been merged into another user"):
-        store.merge("s", "v")
+        merge(store, "s", "v")
     with pytest.raises(InputError, match="user_id: session:t is a session"):
-        store.merge("s", sessions.key("t"))
+        merge(store, "s", sessions.key("t"))
 
 
 def test_a_user_has_several_sessions(store: Store):
     for name in ["s", "t"]:
-        store.record([event("view", sessions.key(name), name), event("cart", S, "p")])
-        store.merge(name, "u")
+        record(store, [event("view", sessions.key(name), name), event("cart", S, "p")])
+        merge(store, name, "u")
     assert store.queue("u") == (Entry("s", 0, 1.0), Entry("p", 0, 3.0), Entry("t", 0, 1.0))
 
 
@@ -114,20 +117,20 @@ def test_a_user_has_several_sessions(store: Store):
     ],
 )
 def test_what_either_has_bought_and_kept_is_bought(store: Store, steps, barred: bool):
-    store.record([event("view", "u", "q"), *(event(kind, user, "p") for user, kind in steps)])
-    store.merge("s", "u")
+    record(store, [event("view", "u", "q"), *(event(kind, user, "p") for user, kind in steps)])
+    merge(store, "s", "u")
     assert ("p" in store.purchased("u")) is barred
-    store.record([event("cart", "u", "p")])
+    record(store, [event("cart", "u", "p")])
     assert len(store.queue("u")) == (1 if barred else 2)
     assert audit(store.path).violations == []
 
 
 def test_each_event_is_exported_once_under_the_user_it_has_then(store: Store, tmp_path: Path):
-    store.record([event("view", S, "early")])
+    record(store, [event("view", S, "early")])
     export(store, tmp_path / "data", date(2100, 1, 1))
-    store.record([event("view", S, "late")])
-    store.merge("s", "u")
-    store.record([event("view", S, "later")])
+    record(store, [event("view", S, "late")])
+    merge(store, "s", "u")
+    record(store, [event("view", S, "later")])
     export(store, tmp_path / "data", date(2100, 1, 1))
 
     files = sorted((tmp_path / "data/events").glob("*.parquet"))
@@ -138,12 +141,12 @@ def test_each_event_is_exported_once_under_the_user_it_has_then(store: Store, tm
 
 
 def test_a_merge_that_fails_leaves_both_as_they_were(store: Store, shell: sqlite3.Connection):
-    store.record([event("view", S, "p"), event("purchase", S, "b"), event("view", "u", "q")])
+    record(store, [event("view", S, "p"), event("purchase", S, "b"), event("view", "u", "q")])
     shell.execute(
         "CREATE TRIGGER fail BEFORE DELETE ON recommendation_queue"
         " BEGIN SELECT raise(abort, 'no'); END"
     )
     before = list(shell.iterdump())
     with pytest.raises(sqlite3.IntegrityError):
-        store.merge("s", "u")
+        merge(store, "s", "u")
     assert list(shell.iterdump()) == before

@@ -17,6 +17,7 @@ from progrec.serving import store as store_module
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
+from serving.written import record
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 POOL = (Entry("p", 0, 1.0), Entry("q", 2, 3.0))
@@ -27,16 +28,19 @@ def event(kind="view", user="u", item="p", **more) -> Event:
 
 
 ANOTHER_PROCESS = """
-import os, sys
+import asyncio, os, sys
 from datetime import UTC, datetime
 from pathlib import Path
+from progrec.serving import kept
 from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
 
 path, settings, name, turns = sys.argv[1:]
 store = Store(Path(path), QueueSettings.model_validate_json(settings))
 for turn in range(int(turns)):
-    store.record([Event(datetime.now(UTC), "view", "u", "p", event_id=f"{name}-{turn}")])
+    event = Event(datetime.now(UTC), "view", "u", "p", event_id=f"{name}-{turn}")
+    now = kept.text(event.event_time)
+    asyncio.run(store.write(lambda c: kept.record(c, store.settings, [event], now)))
 os._exit(9)  # as if it were killed
 """
 
@@ -53,16 +57,16 @@ def view_elsewhere(path: Path, settings: QueueSettings, name: str, turns: int) -
 def test_events_change_the_queue_in_order(store: Store):
     kinds = [("view", "a"), ("cart", "b"), ("click", "a"), ("remove_from_cart", "b")]
     kinds += [("remove_from_cart", "never there")]
-    assert store.record([event(kind, item=item) for kind, item in kinds]) == [True] * 5
+    assert record(store, [event(kind, item=item) for kind, item in kinds]) == [True] * 5
     assert store.queue("u") == (Entry("a", 0, 2.0), Entry("b", 0, 2.0))
     assert store.queue("somebody else") == ()
 
 
 def test_a_purchase_removes_the_product_for_good(store: Store):
-    store.record([event(), event("cart", item="q")])
-    store.record([event("purchase")])
+    record(store, [event(), event("cart", item="q")])
+    record(store, [event("purchase")])
     assert store.queue("u") == (Entry("q", 0, 3.0),)
-    store.record([event(), event("cart")])
+    record(store, [event(), event("cart")])
     assert store.queue("u") == (Entry("q", 0, 3.0),)
     assert store.purchased("u") == {"p"}
 
@@ -70,7 +74,7 @@ def test_a_purchase_removes_the_product_for_good(store: Store):
 def test_a_purchase_counts_for_the_whole_batch(store: Store):
     before = replace(event(), event_id="before")
     after = replace(event(), event_id="after")
-    store.record([before, event("purchase"), after, event("view", user="other")])
+    record(store, [before, event("purchase"), after, event("view", user="other")])
     assert store.queue("u") == ()
     assert store.queue("other") == (Entry("p", 0, 1.0),)
 
@@ -78,14 +82,14 @@ def test_a_purchase_counts_for_the_whole_batch(store: Store):
 def test_an_event_type_without_a_weight_changes_nothing(tmp_path: Path):
     settings = QueueSettings(weights={"cart": 3}, refund=(), min_pool=6, refill_to=50, max_pool=50)
     with closing(Store(tmp_path / "recommendation.db", settings)) as store:
-        assert store.record([event("view"), event("cart", item="q"), event("view", item="q")])
+        assert record(store, [event("view"), event("cart", item="q"), event("view", item="q")])
         assert store.queue("u") == (Entry("q", 0, 3.0),)
 
 
 def test_a_repeat_has_no_effect(store: Store):
     again = event(event_id="e1")
-    assert store.record([again, again]) == [True, False]
-    assert store.record([again, replace(again, event_type="cart")]) == [False, False]
+    assert record(store, [again, again]) == [True, False]
+    assert record(store, [again, replace(again, event_type="cart")]) == [False, False]
     assert store.queue("u") == (Entry("p", 0, 1.0),)
 
 
@@ -98,7 +102,7 @@ def test_without_an_id_the_content_says_which_event_it_is(store: Store):
         event(price=1.0),
         event(user="v"),
     ]
-    assert store.record([event(), same, *others]) == [True, False, True, True, True, True]
+    assert record(store, [event(), same, *others]) == [True, False, True, True, True, True]
 
 
 def test_events_are_kept_whole(store: Store, shell: sqlite3.Connection):
@@ -106,7 +110,7 @@ def test_events_are_kept_whole(store: Store, shell: sqlite3.Connection):
     whole = Event(
         NOON.astimezone(here), "cart", "u", "p", "s", 1.5, "7", "shoes.red", "acme", event_id="e"
     )
-    store.record([whole])
+    record(store, [whole])
     shell.row_factory = sqlite3.Row
     (row,) = shell.execute("SELECT * FROM events")
     assert datetime.fromisoformat(row["received_at"]) > NOON
@@ -126,15 +130,15 @@ def test_events_are_kept_whole(store: Store, shell: sqlite3.Connection):
 
 def test_ids_are_compared_as_text(store: Store):
     ids = ["1", "01", "1.0", "é", "e\u0301", "P", "p", " p", "'; DROP TABLE events; --", '"\\']
-    store.record([event(user=user, item=item) for user, item in product(ids, ids)])
-    store.record([event("purchase", user=user, item=user) for user in ids])
+    record(store, [event(user=user, item=item) for user, item in product(ids, ids)])
+    record(store, [event("purchase", user=user, item=user) for user in ids])
     for user in ids:
         assert [entry.product_id for entry in store.queue(user)] == [i for i in ids if i != user]
         assert store.purchased(user) == {user}
 
 
 def test_what_a_user_has_touched(store: Store):
-    store.record([event(), event("cart"), event("purchase", item="q"), event(user="v", item="r")])
+    record(store, [event(), event("cart"), event("purchase", item="q"), event(user="v", item="r")])
     store.add_purchases([("u", "s", NOON)])
     assert sorted(store.touched("u")) == ["p", "q", "s"]
 
@@ -148,7 +152,7 @@ def test_what_was_done_since_a_day_is_counted_by_product_and_type(store: Store):
         Event(NOON, "cart", "u", "p"),
         Event(NOON, "view", "other", "q"),
     ]
-    store.record(happened)
+    record(store, happened)
     cart = Done("p", "cart", 1, NOON.date())
     assert store.done("u", None) == [cart, Done("p", "view", 3, (NOON + day).date())]
     assert store.done("u", NOON.date()) == [cart, Done("p", "view", 2, (NOON + day).date())]
@@ -160,7 +164,7 @@ def test_what_was_done_since_a_day_is_counted_by_product_and_type(store: Store):
 
 def test_purchases_are_added_once(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store_module, "BATCH_ROWS", 2)
-    store.record([event(), event(item="q")])
+    record(store, [event(), event(item="q")])
     rows = [(user, item, NOON) for user in ["t", "u"] for item in ["p", "r", "s"]]
     assert store.add_purchases(iter(rows)) == 6
     assert store.add_purchases(iter(rows)) == 0
@@ -170,7 +174,7 @@ def test_purchases_are_added_once(store: Store, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_first_purchase_dates_it(store: Store, shell: sqlite3.Connection):
-    store.record([event("purchase")])
+    record(store, [event("purchase")])
     store.add_purchases([("u", "p", NOON + timedelta(days=1))])
     assert shell.execute("SELECT purchased_at FROM purchases").fetchall() == [
         ("2020-02-01T12:00:00.000000+00:00",)
@@ -198,7 +202,7 @@ def test_threads_make_one_file(tmp_path: Path, queue_settings: QueueSettings):
 
     def view(name: int) -> None:
         with closing(Store(path, queue_settings)) as store:
-            store.record([event(event_id=f"{name}")])
+            record(store, [event(event_id=f"{name}")])
 
     with ThreadPoolExecutor(8) as workers:
         list(workers.map(view, range(8)))
@@ -209,7 +213,7 @@ def test_threads_make_one_file(tmp_path: Path, queue_settings: QueueSettings):
 def test_threads_share_a_store(store: Store):
     def view(worker: int) -> None:
         for turn in range(10):
-            store.record([event(event_id=f"{worker}-{turn}")])
+            record(store, [event(event_id=f"{worker}-{turn}")])
 
     with ThreadPoolExecutor(4) as workers:
         list(workers.map(view, range(4)))
@@ -217,7 +221,7 @@ def test_threads_share_a_store(store: Store):
 
 
 def test_readers_do_not_wait_for_a_writer(store: Store, shell: sqlite3.Connection):
-    store.record([event()])
+    record(store, [event()])
     shell.execute("BEGIN IMMEDIATE")
     shell.execute("DELETE FROM recommendation_queue")
     assert store.queue("u") == (Entry("p", 0, 1.0),)

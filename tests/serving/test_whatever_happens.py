@@ -23,6 +23,7 @@ from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
 from serving.twin import Twin
 from serving.visits import recommend
+from serving.written import merge, record
 
 NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 RULES = QueueSettings(
@@ -84,7 +85,7 @@ class Shoppers(RuleBasedStateMachine):
         ]
         self.posted += events
         sent = self.posted if again else events
-        assert self.store.record(sent) == [
+        assert record(self.store, sent) == [
             self.twin.record(str(one.event_id), one.event_type, one.user_id, one.product_id)
             for one in sent
         ]
@@ -109,10 +110,10 @@ class Shoppers(RuleBasedStateMachine):
     def merge(self, session, user):
         key = sessions.key(session)
         if self.twin.owners.get(key, user) == user:
-            assert self.store.merge(session, user) == self.twin.merge(key, user)
+            assert merge(self.store, session, user) == self.twin.merge(key, user)
         else:
             with pytest.raises(InputError, match=f"session_id: {session} has been merged"):
-                self.store.merge(session, user)
+                merge(self.store, session, user)
 
     @rule()
     def reopen(self):

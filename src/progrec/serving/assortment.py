@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ COLUMNS = pa.schema(
         ("in_stock", pa.bool_()),
     ]
 )
+
+Rows = npt.NDArray[np.intp]
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +77,9 @@ class Assortment:
     brand: Names
     price: npt.NDArray[np.float64] | None = None
     in_stock: npt.NDArray[np.bool_] | None = None
+    _rows: WeakKeyDictionary[ScoredCatalogue, Rows] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(cls, catalogue: ScoredCatalogue) -> Assortment:
@@ -115,6 +121,16 @@ class Assortment:
             price,
             table["in_stock"].to_numpy(),
         )
+
+    def rows_of(self, catalogue: ScoredCatalogue) -> Rows:
+        """The row here of each of a bundle's m products, shape (m,); -1 where there is none.
+
+        It is worked out once for each bundle.
+        """
+        if catalogue not in self._rows:
+            rows = (self.row.get(product_id, -1) for product_id in catalogue.item_ids)
+            self._rows[catalogue] = np.fromiter(rows, np.intp, len(catalogue.item_ids))
+        return self._rows[catalogue]
 
 
 def _table(path: Path) -> pa.Table:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from progrec.learning.touches import Done
 from progrec.serving.rules import Allowed
@@ -20,6 +19,7 @@ Source = Literal["queue", "model", "similar", "category_popular", "popular"]
 LADDER: tuple[Source, ...] = get_args(Source)
 
 Scores = npt.NDArray[np.floating]
+Mask = npt.NDArray[np.bool_]
 Objects = npt.NDArray[np.object_]
 
 
@@ -57,11 +57,22 @@ class ScoredCatalogue(Protocol):
     def knows(self, user_id: str) -> bool:
         """Whether the model was trained with the user."""
 
-    def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Purchase probabilities of known users, shape (users, n)."""
-
     def scores_after(self, user_id: str, done: Sequence[Done]) -> Scores | None:
-        """Those of any user who has done something since, shape (n,); None if nothing is known."""
+        """Purchase probabilities of any user, who has done something since, shape (n,).
+
+        None if nothing is known of the user.
+        """
+
+
+@runtime_checkable
+class Selection(Protocol):
+    """Which products may be shown, as one is asked of a product and of a whole bundle at once."""
+
+    def __call__(self, product_id: str) -> bool:
+        """Whether a product may be shown."""
+
+    def among(self, catalogue: ScoredCatalogue) -> Mask:
+        """Which of a bundle's n products may be shown, shape (n,)."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,7 @@ def candidates(
         exclude: the products not to recommend.
         touched: products that the user had to do with, as far back as anybody knows.
         done: what the user has done that the bundle does not know.
-        allowed: which products may be shown; None: all.
+        allowed: which products may be shown, quickest as a `Selection`; None: all.
 
     Returns:
         At most `n` products, each once and none of `exclude`; fewer when the catalogue has no more.
@@ -106,65 +117,6 @@ def candidates(
     source: Source = "model" if catalogue.knows(user_id) else "similar"
     rungs = _rungs(catalogue, source, probabilities, touched)
     return _descend(catalogue, rungs, n, _free(catalogue, exclude, allowed))
-
-
-def recommend_many(
-    catalogue: ScoredCatalogue,
-    user_ids: Sequence[str],
-    *,
-    k: int,
-    exclude: Mapping[str, Collection[str]],
-    batch_size: int = 256,
-) -> pd.DataFrame:
-    """The `k` best products of many users, without a queue.
-
-    Args:
-        catalogue: the bundle.
-        user_ids: users; the popular products are for those whom the model does not know.
-        k: products a user.
-        exclude: for each user the products not to recommend: those purchased.
-        batch_size: how many users are scored at once.
-
-    Returns:
-        A row a product: user_id, rank (from 1), product_id, score, source. A user has fewer than
-        `k` rows when the catalogue has no more.
-    """
-    lists = offline(catalogue, user_ids, k=k, exclude=exclude, batch_size=batch_size)
-    rows = [
-        (user_id, rank, candidate.product_id, candidate.score, candidate.source)
-        for user_id, found in lists
-        for rank, candidate in enumerate(found, start=1)
-    ]
-    return pd.DataFrame(rows, columns=["user_id", "rank", "product_id", "score", "source"]).astype(
-        {"user_id": "str", "rank": int, "product_id": "str", "score": float, "source": "str"}
-    )
-
-
-def offline(
-    catalogue: ScoredCatalogue,
-    user_ids: Sequence[str],
-    *,
-    k: int,
-    exclude: Mapping[str, Collection[str]],
-    batch_size: int,
-) -> Iterator[tuple[str, list[Candidate]]]:
-    """Each user's `k` best products, as `recommend_many` has them, user by user."""
-    for start in range(0, len(user_ids), batch_size):
-        yield from _batch(catalogue, user_ids[start : start + batch_size], k, exclude)
-
-
-def _batch(
-    catalogue: ScoredCatalogue,
-    user_ids: Sequence[str],
-    k: int,
-    exclude: Mapping[str, Collection[str]],
-) -> Iterator[tuple[str, list[Candidate]]]:
-    known = [user_id for user_id in user_ids if catalogue.knows(user_id)]
-    probabilities = dict(zip(known, catalogue.scores(known), strict=True)) if known else {}
-    for user_id in user_ids:
-        rungs = _rungs(catalogue, "model", probabilities.get(user_id), touched=())
-        free = _free(catalogue, exclude.get(user_id, ()))
-        yield user_id, _descend(catalogue, rungs, k, free)
 
 
 def _rungs(
@@ -189,12 +141,14 @@ def _rungs(
 
 def _free(
     catalogue: ScoredCatalogue, exclude: Collection[str], allowed: Allowed | None = None
-) -> npt.NDArray[np.bool_]:
+) -> Mask:
     """Which products may be shown, shape (n,)."""
-    if allowed is None:
-        free = np.ones(len(catalogue.item_ids), dtype=bool)
-    else:
+    if isinstance(allowed, Selection):
+        free = allowed.among(catalogue)
+    elif allowed is not None:
         free = np.fromiter(map(allowed, catalogue.item_ids), bool, len(catalogue.item_ids))
+    else:
+        free = np.ones(len(catalogue.item_ids), dtype=bool)
     free[[catalogue.item_row[item] for item in exclude if item in catalogue.item_row]] = False
     return free
 
@@ -203,14 +157,15 @@ def _descend(
     catalogue: ScoredCatalogue,
     rungs: Iterator[tuple[Source, Scores]],
     n: int,
-    free: npt.NDArray[np.bool_],
+    free: Mask,
 ) -> list[Candidate]:
     """The best free products down the rungs; `free` is used up."""
     found: list[Candidate] = []
     for source, scores in rungs:
         rows = _best(np.where(free, scores, -np.inf), n - len(found))
         free[rows] = False
-        found += [Candidate(catalogue.item_ids[row], float(scores[row]), source) for row in rows]
+        best = zip(catalogue.item_ids[rows].tolist(), scores[rows].tolist(), strict=True)
+        found += [Candidate(item, score, source) for item, score in best]
         if len(found) == n:
             break
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 import numpy as np
@@ -12,12 +12,10 @@ from pydantic_core import PydanticCustomError
 
 from progrec.serving import failures
 from progrec.serving.assortment import Assortment
+from progrec.serving.candidates import Mask, ScoredCatalogue
 from progrec.serving.fields import Id, Price
-from progrec.serving.rules import Allowed
 
 T = TypeVar("T", bound=np.generic)
-
-Mask = npt.NDArray[np.bool_]
 
 NO_CATALOGUE = "needs a catalogue with prices and stock; serving.catalogue in params.yaml names it"
 
@@ -47,8 +45,8 @@ class Filters(BaseModel):
             raise PydanticCustomError("range", "more than max_price", {"field": "min_price"})
         return self
 
-    def allowed(self, assortment: Assortment) -> Allowed | None:
-        """Whether a product passes; None when each does.
+    def allowed(self, assortment: Assortment) -> Passing | None:
+        """Which products pass; None when each does.
 
         Args:
             assortment: what is known of the products.
@@ -59,10 +57,8 @@ class Filters(BaseModel):
         masks = list(self._masks(assortment))
         if not masks and not self.exclude:
             return None
-        excluded = frozenset(self.exclude)
-        if not masks:
-            return lambda product_id: product_id not in excluded
-        return _passing(assortment, np.logical_and.reduce(masks), excluded)
+        passes = np.logical_and.reduce(masks) if masks else None
+        return Passing(assortment, passes, frozenset(self.exclude))
 
     def _masks(self, assortment: Assortment) -> list[Mask]:
         """What each filter makes of the assortment's products."""
@@ -92,13 +88,36 @@ def _known(field: str, column: npt.NDArray[T] | None) -> npt.NDArray[T]:
     return column
 
 
-def _passing(
-    assortment: Assortment, passes: Mask, excluded: frozenset[str]
-) -> Callable[[str], bool]:
-    row, flags = assortment.row, passes.tobytes()  # bytes answer sooner than an array
+@dataclass(frozen=True)
+class Passing:
+    """The products that pass: a `Selection`.
 
-    def allowed(product_id: str) -> bool:
-        place = row.get(product_id)
-        return place is not None and flags[place] == 1 and product_id not in excluded
+    Attributes:
+        assortment: n products.
+        passes: which of them the filters let through, shape (n,); None: these and all others.
+        excluded: products that do not pass in any case.
+    """
 
-    return allowed
+    assortment: Assortment
+    passes: Mask | None
+    excluded: frozenset[str]
+
+    def __call__(self, product_id: str) -> bool:
+        """Whether a product passes."""
+        if product_id in self.excluded:
+            return False
+        if self.passes is None:
+            return True
+        row = self.assortment.row.get(product_id)
+        return row is not None and bool(self.passes[row])
+
+    def among(self, catalogue: ScoredCatalogue) -> Mask:
+        """Which of a bundle's products pass, shape (n,)."""
+        if self.passes is None:
+            free = np.ones(len(catalogue.item_ids), dtype=bool)
+        else:
+            # One more, which the row -1 finds.
+            free = np.append(self.passes, False)[self.assortment.rows_of(catalogue)]
+        row = catalogue.item_row
+        free[[row[item] for item in self.excluded if item in row]] = False
+        return free

@@ -16,7 +16,7 @@ from progrec import settings
 from progrec.errors import InputError
 from progrec.serving import failures, kept, logs, messages, openapi, recommender, sessions
 from progrec.serving.assortment import CatalogueFile
-from progrec.serving.candidates import offline
+from progrec.serving.candidates import Candidate, ScoredCatalogue, candidates
 from progrec.serving.configuration import CONFIGURATION
 from progrec.serving.failures import Problem, Refused, answered
 from progrec.serving.follower import Champion, Follower
@@ -39,9 +39,6 @@ from progrec.serving.store import Store
 from progrec.serving.ticker import Ticker
 
 NOT_READY = "no model is loaded yet; `make run` trains and registers one"
-
-BATCH_USERS = 32
-"""Users scored at once: memory is held for what is known of each with every product."""
 
 SCORERS = 2
 """Shoppers scored at once: each takes a core, and some memory of its own."""
@@ -103,14 +100,22 @@ class Progrec:
     async def recommend_batch(self, request: BatchRequest, /) -> BatchRecommendations:
         """The best products for many users; no queue is asked or changed.
 
-        What a user has bought, until this moment, is left out. Nothing counts as shown: it is the
-        list of a mailing, or of a page made in advance. What else they did since the model learned
-        is left to /recommend.
+        What a user has bought and kept, until this moment, is left out. Nothing counts as shown: it
+        is the list of a mailing, or of a page made in advance. What else they did since the model
+        learned is left to /recommend.
         """
         messages.refuse_above(self._limits.max_batch, "user_ids", len(request.user_ids))
         messages.refuse_above(self._limits.max_k, "k", request.k)
         champion = self._champion()
-        return await asyncio.to_thread(self._best, champion, request)
+        loop = asyncio.get_running_loop()
+        users = []
+        for user_id in request.user_ids:
+            # Each by itself: a shopper whose visit has to be scored waits for one of them only.
+            items = await loop.run_in_executor(
+                self._scorers, self._best, champion.catalogue, user_id, request.k
+            )
+            users.append(UserRecommendations(user_id=user_id, items=items))
+        return BatchRecommendations(model=champion.model(), users=users)
 
     @bentoml.api
     @answered
@@ -176,18 +181,9 @@ class Progrec:
             raise failures.invalid("session_id", str(error)) from None
         return Merged(session_id=request.session_id, user_id=request.user_id)
 
-    def _best(self, champion: Champion, request: BatchRequest) -> BatchRecommendations:
-        lists = offline(
-            champion.catalogue,
-            request.user_ids,
-            k=request.k,
-            exclude={user_id: self._store.purchased(user_id) for user_id in request.user_ids},
-            batch_size=BATCH_USERS,
-        )
-        return BatchRecommendations(
-            model=champion.model(),
-            users=[UserRecommendations(user_id=user_id, items=items) for user_id, items in lists],
-        )
+    def _best(self, catalogue: ScoredCatalogue, user_id: str, k: int) -> list[Candidate]:
+        exclude = self._store.purchased(user_id)
+        return candidates(catalogue, user_id, n=k, exclude=exclude, touched=())
 
     @bentoml.on_shutdown
     def close(self) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -84,33 +84,6 @@ class Store:
         """
         return await self._writer.write(work)
 
-    def record(self, events: Sequence[Event]) -> list[bool]:
-        """Keeps events and applies them to the queues, in order and in one transaction.
-
-        Returns:
-            For each event whether it was new; a repeat has no effect.
-        """
-        received = kept.text(datetime.now(UTC))
-        with self.transaction() as connection:
-            return kept.record(connection, self.settings, events, received)
-
-    def merge(self, session_id: str, user_id: str) -> bool:
-        """Joins what an anonymous session has done to a user, who it is from then on.
-
-        Args:
-            session_id: the session's own id, without `sessions.PREFIX`.
-            user_id: the user.
-
-        Returns:
-            Whether it was new; a repeat has no effect.
-
-        Raises:
-            InputError: the session was merged into another user, or the user is a session.
-        """
-        now = kept.text(datetime.now(UTC))
-        with self.transaction() as connection:
-            return sessions.merge(connection, session_id, user_id, now, self.settings.max_pool)
-
     def queue(self, user_id: str) -> Pool:
         """The user's pool; of a user without a queue, an empty one."""
         with self.reading() as connection:
@@ -120,6 +93,16 @@ class Store:
         """The products that the user has purchased, but for those that were refunded since."""
         with self.reading() as connection:
             return queues.purchased(connection, sessions.shopper(connection, user_id))
+
+    def refunded(self, user_id: str) -> dict[str, date]:
+        """The products that the user has given back and not bought again, and the day (UTC)."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                "SELECT product_id, substr(refunded_at, 1, 10) FROM purchases"
+                " WHERE user_id = ? AND refunded_at IS NOT NULL",
+                (sessions.shopper(connection, user_id),),
+            )
+            return {product_id: date.fromisoformat(day) for product_id, day in rows}
 
     def touched(self, user_id: str) -> list[str]:
         """The products that the user has purchased or had an event with, each once."""
