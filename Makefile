@@ -10,7 +10,7 @@ QUIET := BENTOML_DO_NOT_TRACK=True DVC_NO_ANALYTICS=true MLFLOW_DISABLE_TELEMETR
 $(foreach setting,$(QUIET),$(eval export $(setting)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install run update ui serve bento test test-long check format lock
+.PHONY: help install run update ui serve bento test test-long screenshots check format lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,14 +38,16 @@ serve: install ## Serve the champion with BentoML
 
 bento: install ## Build a bento with the champion inside
 	progrec model export champion
-	bentoml build -f bentofile.yaml
-	rm -rf champion
+	bentoml build -f bentofile.yaml; status=$$?; rm -rf champion; exit $$status
 
 test: $(VENV)/installed-test ## Run the tests
 	pytest
 
 test-long: $(VENV)/installed-test ## Run the tests that take minutes, too
 	pytest -m "slow or not slow"
+
+screenshots: $(VENV)/installed-test ## Make the pictures of docs/images afresh
+	PROGREC_SCREENSHOTS=$(CURDIR)/docs/images pytest tests/serving/test_page.py
 
 check: $(VENV)/installed-test ## Lint, check types and the direction of imports
 	ruff check

@@ -1,7 +1,8 @@
-"""`make bento`'s second half: what is packed, and that it serves where there is nothing else."""
+"""`make bento`: what is packed, and that it serves where there is nothing else."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from progrec import settings
+from progrec.learning import pyfunc
+from progrec.registry import champion
+from progrec.tracking import Tracking
 from scored import bundle_of
 from serving.live import serving
 from serving.web import event, post, products
@@ -27,32 +32,49 @@ sys.path[:] = [entry for entry in sys.path if not (Path(entry) / "progrec").exis
 """A sitecustomize.py with which no installed progrec is found."""
 
 
-@pytest.fixture(scope="module")
-def bento(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a bento, built from a copy of the repository that is no more."""
-    folder = tmp_path_factory.mktemp("repository")
-    for name in ("bentofile.yaml", "params.yaml", "requirements.lock"):
+SCORES = {"ann": {"cup": 1.0, "pot": 2.0, "tea": 0.0}}
+BOUGHT = [("ann", "pot", "2020-01-05")]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A copy of what a bento is made of."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for name in ("Makefile", "bentofile.yaml", "params.yaml", "requirements.lock"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    scores = {"ann": {"cup": 1.0, "pot": 2.0, "tea": 0.0}}
-    bundle = bundle_of(scores, [("ann", "pot", "2020-01-05")]).save(folder / "champion/bundle")
-    version = {"version": 4, "digest": bundle.digest}
-    (folder / "champion/version.json").write_text(json.dumps(version))
-    home = tmp_path_factory.mktemp("home")
-    environment = {"BENTOML_HOME": str(home), "PYTHONPATH": str(folder / "src")}
+    return folder
+
+
+def built(repository: Path, *command: str) -> Path:
+    """The folder of the bento that a command builds; the repository is no more then."""
+    home = repository.with_name("home")
+    commands = str(Path(sys.executable).parent)
     subprocess.run(
-        [Path(sys.executable).with_name("bentoml"), "build", "-f", "bentofile.yaml"],
-        cwd=folder,
-        env={**os.environ, **environment, "BENTOML_DO_NOT_TRACK": "True"},
+        command,
+        cwd=repository,
+        env={
+            **os.environ,
+            "BENTOML_DO_NOT_TRACK": "True",
+            "BENTOML_HOME": str(home),
+            "PATH": os.pathsep.join([commands, os.environ["PATH"]]),
+            "PYTHONPATH": str(repository / "src"),
+        },
         check=True,
         capture_output=True,
     )
-    shutil.rmtree(folder)
-    (built,) = [path.parent for path in home.glob("bentos/progrec/*/bento.yaml")]
-    return built
+    assert (repository / "champion").exists() == ("make" not in command)
+    shutil.rmtree(repository)
+    (found,) = [path.parent for path in home.glob("bentos/progrec/*/bento.yaml")]
+    return found
 
 
-def test_a_bento_holds_the_code_the_settings_and_the_champion(bento: Path):
+def test_a_bento_holds_the_code_the_settings_and_the_champion(repository: Path):
+    bundle = bundle_of(SCORES, BOUGHT).save(repository / "champion/bundle")
+    version = {"version": 4, "digest": bundle.digest}
+    (repository / "champion/version.json").write_text(json.dumps(version))
+    bento = built(repository, "bentoml", "build", "-f", "bentofile.yaml")
     packed = {path.relative_to(bento / "src").as_posix() for path in bento.glob("src/**/*")}
     assert {
         "params.yaml",
@@ -64,8 +86,23 @@ def test_a_bento_holds_the_code_the_settings_and_the_champion(bento: Path):
     assert not any(name.startswith("src/") for name in packed)
 
 
+def crown(repository: Path) -> None:
+    """Registers a bundle as the champion."""
+    with contextlib.chdir(repository):
+        bundle = bundle_of(SCORES, BOUGHT).save(repository / "bundle")
+        tracking = Tracking(settings.load().registry)
+        with tracking.run("train", name="by hand", params={}, tags={}) as run:
+            pyfunc.log(run, bundle, repository / "bundle")
+        champion.promote(tracking, tracking.register(bundle.digest))
+
+
 @pytest.mark.slow
-def test_a_bento_serves_from_an_empty_folder_without_the_repository(bento: Path, tmp_path: Path):
+def test_what_make_bento_builds_serves_from_an_empty_folder_without_the_repository(
+    repository: Path, tmp_path: Path
+):
+    crown(repository)
+    bento = built(repository, "make", "-o", "install", "bento")
+
     alone, empty = tmp_path / "alone", tmp_path / "empty"
     for folder in (alone, empty):
         folder.mkdir()
@@ -80,9 +117,12 @@ def test_a_bento_serves_from_an_empty_folder_without_the_repository(bento: Path,
         httpx.Client(base_url=url, timeout=60) as client,
     ):
         answer = post(client, "/recommend", {"user_id": "ann", "k": 5})
-        assert answer["model"]["version"] == 4
+        assert answer["model"]["version"] == 1
         assert products(answer) == ["cup", "tea"]  # the pot was bought
         bought = event(user_id="ann", product_id="cup", event_type="purchase")
         assert post(client, "/events", {"events": [bought]})["accepted"] == 1
         assert products(post(client, "/recommend", {"user_id": "ann", "k": 5})) == ["tea"]
-        assert client.get("/docs.json").status_code == 200
+        batch = post(client, "/recommend_batch", {"user_ids": ["ann"], "k": 5})
+        assert products(batch["users"][0]) == ["tea"]
+        for path in ("/docs", "/docs.json", "/static_content/swagger-ui-bundle.js"):
+            assert client.get(path).status_code == 200

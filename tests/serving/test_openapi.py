@@ -32,10 +32,6 @@ def document(client: TestClient) -> Any:
     return client.get("/docs.json").json()
 
 
-def test_the_page_that_describes_the_service(client: TestClient):
-    assert "swagger" in client.get("/").text
-
-
 def test_every_endpoint_has_a_title_examples_and_all_its_errors(document: Any):
     assert document["openapi"].startswith("3.1")
     for path in POSTS:

@@ -1,4 +1,4 @@
-"""The service's description in OpenAPI 3.1, from which BentoML's page is made."""
+"""The service's description in OpenAPI 3.1, and the page that is made from it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 import progrec
 from progrec import settings
+from progrec.serving import page
 from progrec.serving.failures import Failure
 from progrec.serving.guard import KEPT, REQUEST_ID
 from progrec.serving.messages import event_types
@@ -66,7 +67,7 @@ EXAMPLES: Mapping[str, Mapping[str, Json]] = {
     "/queue": {"a user": {"user_id": "400023651"}},
     "/merge": {"after login": {"session_id": "c9a3", "user_id": "400023651"}},
 }
-"""Requests that the page offers, by path."""
+"""Requests that the page offers, by path, in the order in which it shows these."""
 
 HEALTH = {
     "/livez": ("The service runs", "It runs."),
@@ -92,10 +93,9 @@ def document(service: Service, config: Settings) -> Json:
     _limit(schemas, config.serving)
     posted = schemas["PostedEvent"]["properties"]
     posted["event_type"]["enum"] = event_types(config)
-    paths = {
-        api.route: {"post": _operation(api, {model: ref for (model, _), ref in refs.items()})}
-        for api in service.apis.values()
-    }
+    named = {model: ref for (model, _), ref in refs.items()}
+    apis = {api.route: api for api in service.apis.values()}
+    paths = {route: {"post": _operation(apis[route], named)} for route in EXAMPLES}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -120,12 +120,14 @@ def document(service: Service, config: Settings) -> Json:
 
 
 def app(service: Service) -> Starlette:
-    """Answers /docs.json, which BentoML would answer with less."""
+    """Answers /docs.json, which BentoML would answer with less, /docs and /."""
 
     def view(_request: Request) -> JSONResponse:
         return JSONResponse(document(service, settings.load()))
 
-    return Starlette(routes=[Route("/docs.json", view)])
+    return Starlette(
+        routes=[Route("/docs.json", view), Route("/docs", page.page), Route("/", page.home)]
+    )
 
 
 def _answer(api: Method) -> type[BaseModel]:
@@ -143,6 +145,7 @@ def _operation(api: Method, schemas: Mapping[Any, Json]) -> Json:
         if status != 401 or kept
     }
     return {
+        "tags": ["shoppers"],
         "operationId": api.name,
         "summary": title.strip(),
         "description": " ".join(text.split()),
@@ -176,6 +179,7 @@ def _health(path: str) -> Json:
     text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     waiting = {"503": {"description": "There is no model yet.", **text}}
     return {
+        "tags": ["operation"],
         "operationId": path.strip("/"),
         "summary": summary,
         "responses": {
