@@ -173,6 +173,16 @@ def rebuild_queues() -> None:
     typer.echo(f"{done.queues:,} queues recomputed; {done.repaired:,} of them differed")
 
 
+@queue.command("compact")
+def compact_journal() -> None:
+    """Shorten the journal: one row a shopper, from which the same queues are made."""
+    from progrec.serving import compact  # noqa: PLC0415
+
+    with _store() as store:
+        done = compact.compact(store)
+    typer.echo(f"{done.users:,} journals are shorter; {done.after:,} rows, of {done.before:,}")
+
+
 @queue.command("backup")
 def back_up_queues(
     file: Annotated[Path, typer.Argument(help="The copy; an earlier one is replaced.")],

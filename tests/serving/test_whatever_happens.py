@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from progrec.errors import InputError
 from progrec.serving import sessions
 from progrec.serving.audit import audit
+from progrec.serving.compact import compact
 from progrec.serving.rebuild import rebuild
 from progrec.serving.rules import Entry, dumps
 from progrec.serving.store import Event, Store
@@ -122,6 +123,11 @@ class Shoppers(RuleBasedStateMachine):
 
     @rule()
     def rebuild(self):
+        assert rebuild(self.store).repaired == 0
+
+    @rule()
+    def compact(self):
+        compact(self.store)
         assert rebuild(self.store).repaired == 0
 
     @rule(user=people, item=items)
