@@ -11,6 +11,8 @@ from starlette.testclient import TestClient
 
 from progrec.serving import openapi
 
+expect.set_options(timeout=30_000)  # milliseconds: the machine may have other things to do
+
 ELSEWHERE = "http://shop.example"
 """Not this machine: there Swagger UI does what it would not do on a developer's own."""
 
