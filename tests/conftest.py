@@ -21,9 +21,12 @@ def real_data() -> Path:
     return Path(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium: the system's, because Playwright's own would be downloaded."""
+    """Headless Chromium: the system's, because Playwright's own would be downloaded.
+
+    Not for the whole session: while Playwright runs, no other test may start an event loop.
+    """
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("there is no Chromium; on Debian: apt-get install chromium")
