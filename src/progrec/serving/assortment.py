@@ -59,6 +59,10 @@ class Names:
         meant = np.array([*map(is_meant, self.name), False])
         return np.asarray(meant[self.code])
 
+    def of_row(self, row: int) -> str | None:
+        """A row's name."""
+        return None if self.code[row] < 0 else self.name[self.code[row]]
+
 
 @dataclass(frozen=True)
 class Assortment:
@@ -131,6 +135,11 @@ class Assortment:
             rows = (self.row.get(product_id, -1) for product_id in catalogue.item_ids)
             self._rows[catalogue] = np.fromiter(rows, np.intp, len(catalogue.item_ids))
         return self._rows[catalogue]
+
+    def of_row(self, row: int) -> tuple[str | None, str | None, float | None]:
+        """A product's category, brand and price; None where it is unknown."""
+        price = None if self.price is None or np.isnan(self.price[row]) else float(self.price[row])
+        return self.category.of_row(row), self.brand.of_row(row), price
 
 
 def _table(path: Path) -> pa.Table:

@@ -19,6 +19,7 @@ from progrec.serving.messages import Model
 from progrec.serving.metrics import metrics
 from progrec.serving.store import Store
 from progrec.settings import Settings
+from progrec.tracking import Tracking
 
 LOCAL = "sqlite:///"
 """How the address of a registry in a file begins."""
@@ -62,15 +63,12 @@ def load_champion(config: Settings, served: Champion | None) -> Champion | None:
     Raises:
         BundleError: its files are missing, damaged or not those that were registered.
     """
-    # To ask for it would make it.
-    uri = config.registry.tracking_uri
-    if uri.startswith(LOCAL) and not Path(uri.removeprefix(LOCAL)).exists():
+    tracking = registry(config)
+    if tracking is None:
         return served
     # Not at the top: the registry brings MLflow, which only a service that runs needs.
     from progrec.registry import champion  # noqa: PLC0415
-    from progrec.tracking import Tracking  # noqa: PLC0415
 
-    tracking = Tracking(config.registry)
     version = tracking.champion()
     if version is None:
         return None
@@ -78,6 +76,14 @@ def load_champion(config: Settings, served: Champion | None) -> Champion | None:
         return served
     bundle = champion.bundle(tracking, version, _shared(config))
     return Champion(bundle, bundle.provenance.data_digest, version.number)
+
+
+def registry(config: Settings) -> Tracking | None:
+    """The registry; None if it is a file that is not there: to ask for it would make it."""
+    uri = config.registry.tracking_uri
+    if uri.startswith(LOCAL) and not Path(uri.removeprefix(LOCAL)).exists():
+        return None
+    return Tracking(config.registry)
 
 
 def _shared(config: Settings) -> Path:

@@ -14,7 +14,7 @@ import torch
 
 from progrec import settings
 from progrec.errors import InputError
-from progrec.serving import failures, kept, logs, messages, openapi, recommender, sessions
+from progrec.serving import failures, kept, logs, messages, openapi, recommender, sessions, shop
 from progrec.serving.assortment import CatalogueFile
 from progrec.serving.candidates import Candidate, ScoredCatalogue, candidates
 from progrec.serving.configuration import CONFIGURATION
@@ -36,6 +36,7 @@ from progrec.serving.messages import (
 )
 from progrec.serving.metrics import metrics
 from progrec.serving.store import Store
+from progrec.serving.storefront import Storefront
 from progrec.serving.ticker import Ticker
 
 NOT_READY = "no model is loaded yet; `make run` trains and registers one"
@@ -59,6 +60,9 @@ class Progrec:
         self._follower = Follower(self._config, self._store)
         self._catalogue = CatalogueFile(self._limits.catalogue)
         self._ticker = Ticker(self._limits.poll_seconds, self._follower.look, self._catalogue.look)
+        self.storefront = Storefront(
+            self._config, self._store, self._follower, self._catalogue, self._scorers
+        )
 
     def __is_ready__(self) -> bool:
         return self._follower.champion is not None
@@ -201,4 +205,5 @@ class Progrec:
 
 
 Progrec.add_asgi_middleware(Guard)  # type: ignore[attr-defined]
+Progrec.mount_asgi_app(shop.app(), "/")  # type: ignore[attr-defined]
 Progrec.mount_asgi_app(openapi.app(Progrec), "/")  # type: ignore[attr-defined]
