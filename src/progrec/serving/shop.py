@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 
 import bentoml
 from starlette.applications import Starlette
 from starlette.routing import Match, Mount
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from progrec import settings
 
@@ -41,7 +42,7 @@ async def _open(app: Starlette) -> AsyncIterator[None]:
         from progrec.serving import shop_page  # noqa: PLC0415
 
         pages = shop_page.site(bentoml.get_current_service().storefront)
-        app.routes.append(_Root(pages))
+        app.routes.append(_Root(pages, shop_page.made_here))
         async with pages.router.lifespan_context(pages):
             yield
         return
@@ -58,9 +59,19 @@ def _installed() -> bool:
 class _Root(Mount):
     """The page and its library's own paths; all others are left to whoever has them."""
 
-    def __init__(self, pages: Starlette) -> None:
+    def __init__(self, pages: Starlette, knows: Callable[[Scope], bool]) -> None:
+        """Takes who answers, and says whose sockets."""
         super().__init__("/", pages)
+        self.knows = knows
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Not at all, or wholly."""
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         return super().matches(scope) if path == "/" or path.startswith(OWN) else (Match.NONE, {})
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers; a socket of a page that another worker has made is turned away (see shop.js)."""
+        if scope["type"] == "websocket" and not self.knows(scope):
+            await WebSocketClose()(scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)

@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.resources import files
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import nicegui
 from fastapi import FastAPI
 from nicegui import ui
+from starlette.types import Scope
 
 from progrec.errors import InputError
 from progrec.serving import storefront
@@ -41,6 +42,10 @@ SOURCES: dict[Source, tuple[str, str]] = {
 }
 """A badge's text, and what it means."""
 
+USED = (ui.button, ui.colors, ui.element, ui.input, ui.label, ui.link, ui.table, ui.tooltip)
+"""NiceGUI serves an element's scripts from when it is first named; another worker than that which
+made the page may be asked for them."""
+
 COLUMNS = [
     {"name": "product", "label": "Product", "field": "product", "align": "left"},
     {"name": "counter", "label": "Counter", "field": "counter"},
@@ -69,6 +74,12 @@ def site(front: Storefront) -> FastAPI:
     return nicegui.app
 
 
+def made_here(scope: Scope) -> bool:
+    """Whether it was this process that made the page whose socket this is."""
+    (client_id,) = parse_qs(scope["query_string"].decode("latin-1")).get("client_id", [""])
+    return client_id in nicegui.Client.instances
+
+
 class _Page:
     """One browser's page, and the shopper that it is of."""
 
@@ -80,7 +91,8 @@ class _Page:
 
     async def build(self, user_id: str, session_id: str) -> None:
         """Makes the page of the shopper whom the address names, or of a known one."""
-        ui.add_css(files("progrec.serving").joinpath("shop.css").read_text(encoding="utf-8"))
+        ui.add_css(_file("shop.css"))
+        ui.add_body_html(f"<script>{_file('shop.js')}</script>")
         ui.colors(primary="#4f46e5", positive="#15803d", negative="#b91c1c")
         known = self.front.known()
         with ui.element("header"):
@@ -234,6 +246,10 @@ class _Page:
     def _tell(self, error: InputError) -> None:
         with self.client:
             ui.notify(str(error), type="negative")
+
+
+def _file(name: str) -> str:
+    return files("progrec.serving").joinpath(name).read_text(encoding="utf-8")
 
 
 def _pill(text: str, on_click: Callable[[], Awaitable[None]], icon: str | None = None) -> ui.button:
