@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -68,6 +69,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(follower, "gc", Mock())
     # Nor shall it change the tests' own logging.
     monkeypatch.setattr(service.logs, "configure", Mock())
+    # NiceGUI lives once in a process: the shop page is for services in one of their own.
+    monkeypatch.setitem(sys.modules, "nicegui", None)
     return tmp_path
 
 

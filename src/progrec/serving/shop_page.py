@@ -118,7 +118,7 @@ class _Page:
                     ui.label("Queue").classes("title")
                     self.waiting = ui.label().classes("hint")
                     self.queue = ui.table(columns=COLUMNS, rows=[], row_key="product").props(
-                        "flat dense virtual-scroll hide-pagination :rows-per-page-options=[0]"
+                        "flat dense hide-pagination :rows-per-page-options=[0]"
                     )
                 with ui.element("section"):
                     ui.label("Done last").classes("title")
@@ -126,8 +126,9 @@ class _Page:
                     self.lately = ui.element("div").classes("lately")
         with self.facts:
             self._facts(self.front.model(), await asyncio.to_thread(self.front.gate))
-        chosen = user_id or ("" if session_id or not known else known[0].user_id)
-        await self._choose(chosen, session_id)
+        if not (user_id or session_id):
+            user_id = known[0].user_id if known else _invented()
+        await self._choose(user_id, session_id)
 
     def _choice(self, known: list[tuple[str, int]]) -> None:
         ui.label("Shopper").classes("title")
@@ -136,7 +137,7 @@ class _Page:
                 ui.label(f"{products} products").classes("hint")
         if known:
             _pill("random", self._random, "casino")
-        _pill("new", lambda: self._choose(f"new-{secrets.token_hex(3)}"), "person_add")
+        _pill("new", lambda: self._choose(_invented()), "person_add")
         _pill("anonymous", lambda: self._choose("", secrets.token_hex(4)), "no_accounts")
         self.other = ui.input(placeholder="any user's id").props("dense outlined clearable")
         self.other.on("keydown.enter", lambda: self._choose(self.other.value or ""))
@@ -246,6 +247,10 @@ class _Page:
     def _tell(self, error: InputError) -> None:
         with self.client:
             ui.notify(str(error), type="negative")
+
+
+def _invented() -> str:
+    return f"new-{secrets.token_hex(3)}"
 
 
 def _file(name: str) -> str:
