@@ -19,7 +19,8 @@ def shop(page: Page, live_url: str) -> Iterator[Page]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(live_url)
     page.get_by_role("button", name="new").click()
-    expect(title(page)).to_have_text(re.compile("Next for new-"))
+    # It may take the socket a while to find the worker that made the page.
+    expect(title(page)).to_have_text(re.compile("Next for new-"), timeout=30_000)
     yield page
     assert errors == []
 

@@ -274,7 +274,8 @@ def _score(card: Card) -> str:
     """How likely the shopper buys it, or else how popular it is; and its score in the queue."""
     likely = None if card.probability is None else f"{100 * card.probability:.2g} % likely"
     if card.source == "queue":
-        return " · ".join(filter(None, [likely, f"score {card.score:g}"]))
+        score = f"score {card.score:g}" if card.score or not likely else None
+        return " · ".join(filter(None, [likely, score]))
     return likely or f"{100 * card.score:.2g} % of sales"
 
 
