@@ -47,7 +47,7 @@ test-long: $(VENV)/installed-test ## Run the tests that take minutes, too
 	pytest -m "slow or not slow"
 
 screenshots: $(VENV)/installed-test ## Make the pictures of docs/images afresh
-	PROGREC_SCREENSHOTS=$(CURDIR)/docs/images pytest tests/end_to_end/test_shop.py
+	PROGREC_SCREENSHOTS=$(CURDIR)/docs/images pytest tests/serving/test_shop_pictures.py
 
 check: $(VENV)/installed-test ## Lint, check types and the direction of imports
 	ruff check

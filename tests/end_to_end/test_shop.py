@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -13,12 +11,6 @@ from playwright.sync_api import Locator, Page, expect
 
 if TYPE_CHECKING:
     from conftest import Project
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Where pictures for docs/ are put."""
-    return Path(os.environ.get("PROGREC_SCREENSHOTS", tmp_path))
 
 
 @pytest.fixture
@@ -42,7 +34,7 @@ def do(shop: Page, product_id: str, what: str) -> None:
 
 
 def test_a_known_shopper_clicks_through_a_purchase_and_it_never_returns(
-    shop: Page, project: Project, pictures: Path
+    shop: Page, project: Project
 ) -> None:
     expect(cards(shop)).to_have_count(12)
     expect(shop.locator(".badge")).to_have_text(["model"] * 12)
@@ -57,9 +49,6 @@ def test_a_known_shopper_clicks_through_a_purchase_and_it_never_returns(
     do(shop, first[2], "cart")
     expect(cards(shop).first).to_contain_text(first[2])
     expect(cards(shop).first).to_contain_text("score 3")
-    shop.screenshot(path=pictures / "shop.png")
-    shop.set_viewport_size({"width": 390, "height": 844})
-    shop.screenshot(path=pictures / "shop-phone.png")
     do(shop, first[2], "buy")
     expect(hint).to_have_text(f"never recommended: {bought + 1} bought")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from importlib.resources import files
 from urllib.parse import parse_qs, urlencode
@@ -18,7 +18,7 @@ from progrec.errors import InputError
 from progrec.serving import storefront
 from progrec.serving.candidates import Source
 from progrec.serving.messages import Model, Shopper
-from progrec.serving.storefront import Card, Gate, Storefront, View
+from progrec.serving.storefront import Card, Gate, Known, Storefront, View
 from progrec.settings import EventType
 
 DAY = 86_400.0
@@ -76,7 +76,7 @@ def site(front: Storefront) -> FastAPI:
 
 def made_here(scope: Scope) -> bool:
     """Whether it was this process that made the page whose socket this is."""
-    (client_id,) = parse_qs(scope["query_string"].decode("latin-1")).get("client_id", [""])
+    client_id, *_ = parse_qs(scope["query_string"].decode("latin-1")).get("client_id", [""])
     return client_id in nicegui.Client.instances
 
 
@@ -95,64 +95,56 @@ class _Page:
         ui.add_body_html(f"<script>{_file('shop.js')}</script>")
         ui.colors(primary="#4f46e5", positive="#15803d", negative="#b91c1c")
         known = self.front.known()
+        gate = await asyncio.to_thread(self.front.gate)
         with ui.element("header"):
             with ui.element("div").classes("brand"):
                 ui.label("progrec").classes("logo")
                 ui.label("a shop to click")
                 ui.link("API", "/docs")
-            self.facts = ui.element("div").classes("facts")
+            with ui.element("div").classes("facts"):
+                _facts(self.front.model(), gate)
         with ui.element("section").classes("shoppers"):
-            self._choice([(one.user_id, one.products) for one in known])
+            self._choice(known)
         with ui.element("div").classes("columns"):
             with ui.element("section").classes("shown"):
-                with ui.element("div").classes("bar"):
-                    with ui.element("div"):
-                        self.title = ui.label().classes("title")
-                        self.hint = ui.label().classes("hint")
-                    self.next = ui.button("Next", on_click=self._turn).props(
-                        "unelevated no-caps icon-right=navigate_next"
-                    )
-                self.cards = ui.element("div").classes("cards")
+                self._shelf()
             with ui.element("aside"):
-                with ui.element("section"):
-                    ui.label("Queue").classes("title")
-                    self.waiting = ui.label().classes("hint")
-                    self.queue = ui.table(columns=COLUMNS, rows=[], row_key="product").props(
-                        "flat dense hide-pagination :rows-per-page-options=[0]"
-                    )
-                with ui.element("section"):
-                    ui.label("Done last").classes("title")
-                    self.bought = ui.label().classes("hint")
-                    self.lately = ui.element("div").classes("lately")
-        with self.facts:
-            self._facts(self.front.model(), await asyncio.to_thread(self.front.gate))
+                self._record()
         if not (user_id or session_id):
             user_id = known[0].user_id if known else _invented()
         await self._choose(user_id, session_id)
 
-    def _choice(self, known: list[tuple[str, int]]) -> None:
+    def _choice(self, known: Sequence[Known]) -> None:
         ui.label("Shopper").classes("title")
-        for user_id, products in known:
-            with _pill(user_id, partial(self._choose, user_id)):
-                ui.label(f"{products} products").classes("hint")
+        for one in known:
+            with _pill(one.user_id, partial(self._choose, one.user_id)):
+                ui.label(f"{one.products} products").classes("hint")
         if known:
             _pill("random", self._random, "casino")
         _pill("new", lambda: self._choose(_invented()), "person_add")
         _pill("anonymous", lambda: self._choose("", secrets.token_hex(4)), "no_accounts")
-        self.other = ui.input(placeholder="any user's id").props("dense outlined clearable")
-        self.other.on("keydown.enter", lambda: self._choose(self.other.value or ""))
+        other = ui.input(placeholder="any user's id").props("dense outlined clearable")
+        other.on("keydown.enter", lambda: self._choose(other.value or ""))
 
-    def _facts(self, model: Model | None, gate: Gate | None) -> None:
-        if model is not None:
-            _fact("model", f"version {model.version}" if model.version else "shipped", "")
-            _fact("digest", model.digest[:SHORT], model.digest)
-            _fact("learned up to", str(model.watermark), "the last day whose events it has learned")
-            _fact("age", f"{model.age_seconds / DAY:,.0f} days", "since the end of that day")
-        if gate is not None:
-            reasons = "; ".join(gate.decision.reasons) or "no complaint"
-            _fact("gate", f"version {gate.version} {gate.decision.word}", reasons).classes(
-                gate.decision.word
-            )
+    def _shelf(self) -> None:
+        with ui.element("div").classes("bar"):
+            with ui.element("div"):
+                self.title = ui.label().classes("title")
+                self.hint = ui.label().classes("hint")
+            button = ui.button("Next", on_click=self._turn)
+            button.props("unelevated no-caps icon-right=navigate_next")
+        self.cards = ui.element("div").classes("cards")
+
+    def _record(self) -> None:
+        with ui.element("section"):
+            ui.label("Queue").classes("title")
+            self.waiting = ui.label().classes("hint")
+            self.queue = ui.table(columns=COLUMNS, rows=[], row_key="product")
+            self.queue.props("flat dense hide-pagination :rows-per-page-options=[0]")
+        with ui.element("section"):
+            ui.label("Done last").classes("title")
+            self.bought = ui.label().classes("hint")
+            self.lately = ui.element("div").classes("lately")
 
     async def _random(self) -> None:
         await self._choose(self.front.anyone() or "")
@@ -179,17 +171,20 @@ class _Page:
 
     async def _redraw(self, first: Callable[[Shopper], Awaitable[None]] | None = None) -> None:
         """Shows what there is now, after something has been done first."""
-        if self.shopper is None:
+        shopper = self.shopper
+        if shopper is None:
             return
         try:
             if first is not None:
-                await first(self.shopper)
-            view = await self.front.look(self.shopper)
+                await first(shopper)
+            view = await self.front.look(shopper)
         except InputError as error:
             self._tell(error)
-        else:
+            return
+        # Meanwhile another may have been chosen.
+        if shopper is self.shopper:
             with self.client:
-                self._show(self.shopper, view)
+                self._show(shopper, view)
 
     def _show(self, shopper: Shopper, view: View) -> None:
         self.title.text = f"Next for {shopper.user_id or 'somebody anonymous'}"
@@ -246,6 +241,7 @@ class _Page:
 
     def _tell(self, error: InputError) -> None:
         with self.client:
+            self.hint.text = str(error)
             ui.notify(str(error), type="negative")
 
 
@@ -259,6 +255,19 @@ def _file(name: str) -> str:
 
 def _pill(text: str, on_click: Callable[[], Awaitable[None]], icon: str | None = None) -> ui.button:
     return ui.button(text, icon=icon, on_click=on_click).props("outline rounded no-caps dense")
+
+
+def _facts(model: Model | None, gate: Gate | None) -> None:
+    if model is not None:
+        _fact("model", f"version {model.version}" if model.version else "shipped", "")
+        _fact("digest", model.digest[:SHORT], model.digest)
+        _fact("learned up to", str(model.watermark), "the last day whose events it has learned")
+        _fact("age", f"{model.age_seconds / DAY:,.0f} days", "since the end of that day")
+    if gate is not None:
+        decision = gate.decision
+        reasons = "; ".join(decision.reasons) or "no complaint"
+        fact = _fact("gate", f"version {gate.version} {decision.word}", reasons)
+        fact.classes(decision.word)
 
 
 def _fact(name: str, value: str, meaning: str) -> ui.element:
