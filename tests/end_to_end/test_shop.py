@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -30,7 +31,8 @@ def names(shop: Page) -> list[str]:
 def do(shop: Page, product_id: str, what: str) -> None:
     card = cards(shop).filter(has=shop.get_by_text(product_id, exact=True))
     card.get_by_role("button", name=what).click()
-    expect(shop.locator(".lately > :nth-child(2)").first).to_have_text(what)
+    done = shop.locator(".lately > :nth-child(-n + 3)")
+    expect(done).to_have_text([str(datetime.now(UTC).date()), what, product_id])
 
 
 def test_a_known_shopper_clicks_through_a_purchase_and_it_never_returns(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from progrec.learning.bundle import BundleError
 from progrec.learning.touches import Done
@@ -19,7 +20,9 @@ from progrec.serving.messages import Model
 from progrec.serving.metrics import metrics
 from progrec.serving.store import Store
 from progrec.settings import Settings
-from progrec.tracking import Tracking
+
+if TYPE_CHECKING:
+    from progrec.tracking import Tracking
 
 LOCAL = "sqlite:///"
 """How the address of a registry in a file begins."""
@@ -83,6 +86,8 @@ def registry(config: Settings) -> Tracking | None:
     uri = config.registry.tracking_uri
     if uri.startswith(LOCAL) and not Path(uri.removeprefix(LOCAL)).exists():
         return None
+    from progrec.tracking import Tracking  # noqa: PLC0415
+
     return Tracking(config.registry)
 
 
