@@ -141,6 +141,7 @@ class _Page:
             self.waiting = ui.label().classes("hint")
             self.queue = ui.table(columns=COLUMNS, rows=[], row_key="product")
             self.queue.props("flat dense hide-pagination :rows-per-page-options=[0]")
+            self.queue.visible = False
         with ui.element("section"):
             ui.label("Done last").classes("title")
             self.bought = ui.label().classes("hint")
