@@ -18,9 +18,11 @@ def shop(page: Page, live_url: str) -> Iterator[Page]:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(live_url)
+    somebody = title(page).inner_text()
     page.get_by_role("button", name="new").click()
     # It may take the socket a while to find the worker that made the page.
-    expect(title(page)).to_have_text(re.compile("Next for new-"), timeout=30_000)
+    expect(title(page)).not_to_have_text(somebody, timeout=30_000)
+    expect(title(page)).to_have_text(re.compile("Next for new-"))
     yield page
     assert errors == []
 
