@@ -47,7 +47,7 @@ test-long: $(VENV)/installed-test ## Run the tests that take minutes, too
 	pytest -m "slow or not slow"
 
 screenshots: $(VENV)/installed-test ## Make the pictures of docs/images afresh
-	PROGREC_SCREENSHOTS=$(CURDIR)/docs/images pytest tests/serving/test_shop_pictures.py
+	PROGREC_SCREENSHOTS=$(CURDIR)/docs/images pytest tests/serving/test_page.py tests/serving/test_shop_pictures.py
 
 check: $(VENV)/installed-test ## Lint, check types and the direction of imports
 	ruff check
