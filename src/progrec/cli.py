@@ -33,14 +33,16 @@ queue = typer.Typer(help="The shoppers' queues, while the service runs or not.")
 app.add_typer(queue, name="queue", no_args_is_help=True)
 benchmark = typer.Typer(help="Measure the model on data with published figures.")
 app.add_typer(benchmark, name="benchmark", no_args_is_help=True)
-model = typer.Typer(help="The registered versions of the model, and which of them is served.")
+model = typer.Typer(help="The versions of the model, and which of them is served.")
 app.add_typer(model, name="model", no_args_is_help=True)
+
+SERVICE = "http://127.0.0.1:3000"
 
 Out = Annotated[Path, typer.Option(help="The folder of raw data.")]
 Add = Annotated[bool, typer.Option("--add", help="Add to a folder that holds other files.")]
 
 
-@app.command()
+@app.command(epilog="Example: progrec simulate --users 500 --events 20000 --days 60")
 def simulate(
     out: Out = Path("data"),
     users: Annotated[int, typer.Option(help="Shoppers.")] = 5000,
@@ -48,9 +50,11 @@ def simulate(
     events: Annotated[int, typer.Option(help="Events.")] = 300_000,
     days: Annotated[int, typer.Option(help="Days of the log.")] = 150,
     seed: Annotated[int, typer.Option(help="The same seed makes the same bytes.")] = 0,
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])] = datetime(2019, 10, 1),
+    start: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="The first day.")
+    ] = datetime(2019, 10, 1),
 ) -> None:
-    """Make the sample shop: a believable log in REES46's form, one CSV a month."""
+    """Make the sample shop: a believable log, one CSV a month."""
     from progrec.events import simulate as simulator  # noqa: PLC0415
 
     simulator.simulate(
@@ -65,7 +69,7 @@ def simulate(
     typer.echo(f"{out}: {events:,} events of {users:,} shoppers in {days} days")
 
 
-@imports.command("rees46")
+@imports.command("rees46", epilog="Example: progrec import rees46 2019-Oct.csv 2019-Nov.csv.gz")
 def import_rees46(
     files: Annotated[list[Path], typer.Argument(help="Monthly logs, CSV or CSV.gz.")],
     catalogue: Annotated[Path | None, typer.Option(help="Product table, CSV or Parquet.")] = None,
@@ -78,7 +82,9 @@ def import_rees46(
     _tell(rees46.import_files(files, out, catalogue=catalogue, add=add), out)
 
 
-@imports.command("online-retail")
+@imports.command(
+    "online-retail", epilog="Example: progrec import online-retail online_retail.csv.gz"
+)
 def import_online_retail(
     file: Annotated[Path, typer.Argument(help="UCI Online Retail, CSV or CSV.gz.")],
     out: Out = Path("data"),
@@ -90,7 +96,12 @@ def import_online_retail(
     _tell(online_retail.import_file(file, out, add=add), out)
 
 
-@imports.command("clickstream")
+@imports.command(
+    "clickstream",
+    # \b keeps the line break.
+    epilog="\bExample: progrec import clickstream --events stream.csv \\\n"
+    "    --purchases batch.csv --history purchases.parquet",
+)
 def import_clickstream(
     events: Annotated[Path, typer.Option(help="The day's stream, CSV.")],
     purchases: Annotated[Path, typer.Option(help="The batch of purchases, CSV.")],
@@ -107,7 +118,7 @@ def import_clickstream(
     _tell(counts, out)
 
 
-@features.command("export")
+@features.command("export", epilog="Example: progrec features export --format csv --out tables")
 def export_features(
     out: Annotated[Path, typer.Option(help="The folder to write; new or empty.")],
     form: Annotated[
@@ -124,7 +135,7 @@ def export_features(
         typer.echo(f"{out / file}: {rows:,} rows")
 
 
-@events.command("export")
+@events.command("export", epilog="Example: progrec events export --before 2020-03-02")
 def export_events(
     out: Out = Path("data"),
     before: Annotated[
@@ -145,7 +156,7 @@ def export_events(
     typer.echo(f"{new} new before {day} (UTC); {waiting:,} of later days wait")
 
 
-@queue.command("audit")
+@queue.command("audit", epilog="Example: progrec queue audit")
 def audit_queues() -> None:
     """Check the database and every queue against every purchase; status 1 if a promise is broken.
 
@@ -163,7 +174,7 @@ def audit_queues() -> None:
         raise typer.Exit(1)
 
 
-@queue.command("rebuild")
+@queue.command("rebuild", epilog="Example: progrec queue rebuild")
 def rebuild_queues() -> None:
     """Recompute every queue from the journal, and put right those that differ from it."""
     from progrec.serving import rebuild  # noqa: PLC0415
@@ -173,7 +184,7 @@ def rebuild_queues() -> None:
     typer.echo(f"{done.queues:,} queues recomputed; {done.repaired:,} of them differed")
 
 
-@queue.command("compact")
+@queue.command("compact", epilog="Example: progrec queue compact")
 def compact_journal() -> None:
     """Shorten the journal: one row a shopper, from which the same queues are made."""
     from progrec.serving import compact  # noqa: PLC0415
@@ -183,7 +194,7 @@ def compact_journal() -> None:
     typer.echo(f"{done.users:,} journals are shorter; {done.after:,} rows, of {done.before:,}")
 
 
-@queue.command("backup")
+@queue.command("backup", epilog="Example: progrec queue backup queues-2020-03-01.db")
 def back_up_queues(
     file: Annotated[Path, typer.Argument(help="The copy; an earlier one is replaced.")],
 ) -> None:
@@ -195,7 +206,7 @@ def back_up_queues(
     typer.echo(f"{file}: {file.stat().st_size:,} bytes")
 
 
-@queue.command("import")
+@queue.command("import", epilog="Example: progrec queue import original.db")
 def import_queues(
     file: Annotated[Path, typer.Argument(help="A SQLite file with recommendation_queue.")],
 ) -> None:
@@ -213,7 +224,7 @@ def import_queues(
         raise typer.Exit(1)
 
 
-@benchmark.command("ncf")
+@benchmark.command("ncf", epilog="Example: progrec benchmark ncf --data ml-1m")
 def benchmark_ncf(
     data: Annotated[Path, typer.Option(help="The folder of the NCF paper's three files.")],
 ) -> None:
@@ -223,7 +234,7 @@ def benchmark_ncf(
     typer.echo(json.dumps(ncf_benchmark.benchmark(data)))
 
 
-@model.command("list")
+@model.command("list", epilog="Example: progrec model list")
 def list_versions() -> None:
     """Print the versions: what the gate decided of each, and which is the champion."""
     from progrec.registry import versions  # noqa: PLC0415
@@ -231,7 +242,7 @@ def list_versions() -> None:
     Console().print(versions.table(_tracking()))
 
 
-@model.command()
+@model.command(epilog="Example: progrec model rollback")
 def rollback() -> None:
     """Make the champion before the present one the champion again; repeated, the one before it."""
     from progrec.registry import champion  # noqa: PLC0415
@@ -240,7 +251,7 @@ def rollback() -> None:
     typer.echo(f"version {now.number} is the champion again, version {before.number} no longer")
 
 
-@model.command()
+@model.command(epilog="Example: progrec model promote 3")
 def promote(
     version: Annotated[int, typer.Argument(help="Its number, as `progrec model list` shows it.")],
 ) -> None:
@@ -252,7 +263,7 @@ def promote(
     typer.echo(f"version {version} is the champion")
 
 
-@model.command()
+@model.command(epilog="Example: progrec model export champion")
 def export(
     out: Annotated[Path, typer.Argument(help="The folder to write.")] = Path("champion"),
 ) -> None:
@@ -264,7 +275,7 @@ def export(
     typer.echo(f"{out}: version {version.number}")
 
 
-@app.command()
+@app.command(epilog="Example: progrec recommend --users all --k 20 --out recs.parquet")
 def recommend(
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     users: Annotated[str, typer.Option(help="A file of user ids, one a line, or: all.")] = "all",
@@ -284,7 +295,7 @@ def recommend(
     typer.echo(f"{out}: {rows:,} recommendations")
 
 
-@app.command()
+@app.command(epilog="Example: progrec report")
 def report(
     metrics: Annotated[Path, typer.Option(help="What the evaluate stage wrote.")] = Path(
         "reports/metrics.json"
@@ -294,6 +305,27 @@ def report(
     from progrec import report as reports  # noqa: PLC0415
 
     Console().print(reports.table(metrics))
+
+
+@app.command(epilog="Example: progrec doctor --json")
+def doctor(
+    url: Annotated[str, typer.Option(help="Where the service should run.")] = SERVICE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what is wrong with the project, and what to do about it.
+
+    Looks at installation, settings, pipeline, registry, database and service, and changes nothing.
+    Status 1 if there is a problem; a warning is none.
+    """
+    from progrec.doctor import checkup  # noqa: PLC0415
+
+    found = checkup.examine(url)
+    if as_json:
+        typer.echo(json.dumps(checkup.plain(found)))
+    else:
+        Console().print(checkup.table(found))
+    if checkup.counts(found)["problem"]:
+        raise typer.Exit(1)
 
 
 def _store() -> closing[Store]:
