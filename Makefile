@@ -10,7 +10,7 @@ QUIET := BENTOML_DO_NOT_TRACK=True DVC_NO_ANALYTICS=true MLFLOW_DISABLE_TELEMETR
 $(foreach setting,$(QUIET),$(eval export $(setting)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install run update ui serve bento test test-long screenshots check format lock
+.PHONY: help install run update ui serve bento test test-long screenshots docs check format lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ check: $(VENV)/installed-test ## Lint, check types and the direction of imports
 	ruff format --check
 	mypy
 	lint-imports
+
+docs: $(VENV)/installed-test ## Make docs/configuration.md of the settings and their comments
+	python -m docs.configuration
 
 format: $(VENV)/installed-test ## Format the code
 	ruff check --fix

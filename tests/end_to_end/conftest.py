@@ -92,7 +92,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     sizes = "--users 400 --products 80 --events 12000 --days 45 --seed 1"
     project.run(f"progrec simulate {sizes}")
     project.edit("params.yaml", 'cutoff: "2020-02-01"', 'cutoff: "2019-10-29"')
-    project.edit("params.yaml", 'overrides: ""              #', "overrides: trainer=smoke #")
+    project.edit("params.yaml", 'overrides: ""              # Hydra', "overrides: trainer=smoke # ")
     project.run("dvc add -q data")
     project.run("git add --all")
     project.run("git -c user.name=test -c user.email=test@localhost commit -qm shop")
