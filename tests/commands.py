@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +13,11 @@ from dvc.cli.parser import get_main_parser
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig
 
 from progrec.cli import app
+from progrec.errors import InputError
 from progrec.learning import config as configs
 
 ROOT = Path(__file__).parents[1]
@@ -43,11 +46,12 @@ def commands(command: Any, name: str) -> list[Command]:
     return [command for group in inner for command in group]
 
 
-def parsed(words: Sequence[str]) -> str:
+def parsed(words: Sequence[str], *, whole: bool = True) -> str:
     """Parses a command line as its program would, and runs nothing.
 
     Args:
         words: of `progrec`, `make`, `dvc` or `python -m`.
+        whole: whether the words are all; else what `progrec` needs beside them may be missing.
 
     Returns:
         What was named: the command without its options.
@@ -57,7 +61,7 @@ def parsed(words: Sequence[str]) -> str:
     """
     match words:
         case ["progrec", *rest]:
-            return _typer(typer.main.get_command(app), "progrec", rest)
+            return _typer(typer.main.get_command(app), "progrec", rest, whole)
         case ["make", *targets]:
             return _make(targets)
         case ["dvc", *rest]:
@@ -67,14 +71,14 @@ def parsed(words: Sequence[str]) -> str:
     raise WrongCommandError(f"{' '.join(words)}: nothing is known of this program")
 
 
-def _typer(command: Any, name: str, words: list[str]) -> str:
-    while hasattr(command, "commands"):
-        if not words or words[0] not in command.commands:
-            raise WrongCommandError(f"{name} has no command {' '.join(words[:1])}")
+def _typer(command: Any, name: str, words: list[str], whole: bool = True) -> str:
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
         word, *words = words
+        if word not in command.commands:
+            raise WrongCommandError(f"{name} has no command {word}")
         name, command = f"{name} {word}", command.commands[word]
     try:
-        command.make_context(name, list(words))
+        command.make_context(name, list(words), resilient_parsing=not whole)
     except typer.Exit:  # --help
         pass
     except Exception as error:  # Typer's own kinds of it are not public
@@ -103,16 +107,22 @@ def _module(name: str, words: list[str]) -> str:
     if name in STAGES:
         _hydra(*STAGES[name], words)
         return name
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        raise WrongCommandError(f"there is no module {name}") from error
     single = typer.Typer(add_completion=False)
     single.command()(module.main)
     return _typer(typer.main.get_command(single), name, words)
 
 
-def _hydra(name: str, validate: Any, words: list[str]) -> None:
+def _hydra(name: str, validate: Callable[[DictConfig], object], words: list[str]) -> None:
     """Composes and validates the configuration of each job that a stage's command would run."""
     overrides = OverridesParser.create().parse_overrides([word for word in words if word != "-m"])
     (jobs,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for job in jobs:
-            validate(compose(name, job))
+            try:
+                validate(compose(name, job))
+            except (HydraException, InputError) as error:
+                raise WrongCommandError(f"{name} {' '.join(job)}: {error}") from error
