@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from documents import PAGES, ROOT, links
+from documents import PAGES, ROOT, inline_code, links
+
+CODE = re.compile(r"(src|tests|conf|benchmarks|docs)/[\w./-]*")
 
 POINTED = [(page, link) for page in PAGES for link in links(page)]
 
@@ -18,6 +21,13 @@ def test_a_link_leads_to_a_file(page: Path, link: str) -> None:
     file, _, _ = link.partition("#")
 
     assert (page.parent / file).exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_file_of_the_code_that_a_page_names_is_there(page: Path) -> None:
+    named = {code for code in inline_code(page) if CODE.fullmatch(code) and "NAME" not in code}
+
+    assert {path for path in named if not (ROOT / path).exists()} == set()
 
 
 def test_the_readme_names_every_page() -> None:
