@@ -17,7 +17,11 @@ _USABLE = "problem is null and product_id is not null"
 
 
 def sources(data: Path, config: IngestSettings) -> list[tuple[str, Source]]:
-    """Its files in the raw folder; there may be none."""
+    """Its files in the raw folder; there may be none.
+
+    Raises:
+        InputError: a file cannot be used, as in `source.understand`.
+    """
     return [
         (raw.PRODUCTS, source.understand(path, CATALOGUE, ("product_id",), config.column_aliases))
         for path in source.find(data / raw.PRODUCTS)

@@ -48,7 +48,11 @@ class Inputs:
         return files
 
     def catalogue_of(self, relation: Relation) -> list[Path]:
-        """The catalogue's file, for a relation that reads it."""
+        """The catalogue's file, for a relation that reads it.
+
+        Raises:
+            InputError: it reads the catalogue, and no file was named.
+        """
         if not relation.contract.reads.catalogue:
             return []
         if self.catalogue is None:
