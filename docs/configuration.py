@@ -59,7 +59,7 @@ def _params() -> Iterator[str]:
         rows = _settings(field.annotation, name, "", values[name], comments)
         yield f"### {name}\n"
         yield f"{inspect.getdoc(field.annotation)}\n"
-        yield _table(["key", "value", "what may stand there", "what it is"], rows)
+        yield _table(["key", "what it is", "value", "possible values"], rows)
 
 
 def _settings(
@@ -72,11 +72,11 @@ def _settings(
         if place not in comments:
             raise LookupError(f"{PARAMS.name} has no comment beside {place}")
         if hasattr(field.annotation, "model_fields"):
-            yield [f"`{name}`", "", "", comments[place]]
+            yield [f"`{name}`", comments[place], "", ""]
             yield from _settings(field.annotation, place, f"{name}.", values[key], comments)
         else:
             may = allowed(schema["properties"][key], schema)
-            yield [f"`{name}`", _value(values[key]), may, comments[place]]
+            yield [f"`{name}`", comments[place], _value(values[key]), may]
 
 
 def _choices() -> str:
@@ -106,7 +106,7 @@ def _groups() -> Iterator[str]:
         (summary, *_) = (inspect.getdoc(next(iter(by_stage.values()))) or "").splitlines()
         yield f"### {path or 'The top'}\n"
         yield f"{summary if path else TOP}\n"
-        yield _table(["key", *by_stage, "what may stand there", "what it is"], _keys(by_stage))
+        yield _table(["key", "what it is", *by_stage, "possible values"], _keys(by_stage))
 
 
 def _within(group: BaseModel, path: str) -> Iterator[tuple[str, BaseModel]]:
@@ -139,7 +139,7 @@ def _keys(by_stage: ByStage) -> Iterator[list[str]]:
         ]
         schema = type(owner).model_json_schema()
         may = allowed(schema["properties"][key], schema)
-        yield [f"`{key}`", *values, may, _attribute(type(owner), key)]
+        yield [f"`{key}`", _attribute(type(owner), key), *values, may]
 
 
 def _attribute(group: type[BaseModel], name: str) -> str:
