@@ -10,7 +10,7 @@ QUIET := BENTOML_DO_NOT_TRACK=True DVC_NO_ANALYTICS=true MLFLOW_DISABLE_TELEMETR
 $(foreach setting,$(QUIET),$(eval export $(setting)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install run update ui serve bento test test-long screenshots docs check format lock
+.PHONY: help install run update experiments plots ui serve bento test test-long screenshots docs check format lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,13 @@ update: install ## Take in what the service has accepted, learn it day by day, p
 	@dvc repro
 	@progrec report
 
+experiments: install ## Compare the experiments of `dvc exp run`
+	@dvc exp show --no-pager --drop '.*' \
+		--keep 'Experiment|validation|ndcg@|over_baseline|updated|train.overrides'
+
+plots: install ## Draw dvc_plots/index.html: model, update, calibration and training
+	@dvc plots show
+
 ui: install ## Open MLflow's UI on the local store
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
@@ -47,7 +54,8 @@ test-long: $(VENV)/installed-test ## Run the tests that take minutes, too
 	pytest -m "slow or not slow"
 
 screenshots: $(VENV)/installed-test ## Make the pictures of docs/images afresh
-	PROGREC_SCREENSHOTS=$(CURDIR)/docs/images pytest tests/serving/test_page.py tests/serving/test_shop_pictures.py
+	PROGREC_SCREENSHOTS=$(CURDIR)/docs/images pytest -m "slow or not slow" \
+	  tests/serving/test_page.py tests/serving/test_shop_pictures.py tests/end_to_end/test_figures.py
 
 check: $(VENV)/installed-test ## Lint, check types and the direction of imports
 	ruff check

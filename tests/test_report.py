@@ -105,3 +105,31 @@ def test_what_is_no_metrics_file_is_named(metrics: Path, text: str) -> None:
 
     with pytest.raises(InputError, match=r"metrics\.json is not what the evaluate stage writes"):
         report.table(metrics)
+
+
+def test_the_updated_model_is_shown_beside_the_frozen_one(tmp_path: Path) -> None:
+    path = tmp_path / "prequential.json"
+    path.write_text('{"days": 27, "popularity": 0.05, "updated": 0.3, "frozen": 0.2}')
+    console = Console(width=80)
+
+    with console.capture() as captured:
+        console.print(report.days(path))
+
+    title, *_, best, second, third, _ = captured.get().splitlines()
+    assert title.strip() == "27 days, each foretold before it was learned"
+    assert best.split() == ["updated", "0.3000", "+50%"]
+    assert second.split() == ["frozen", "0.2000"]
+    assert third.split() == ["popularity", "0.0500", "-75%"]
+
+
+def test_what_is_no_figures_of_days_is_named(tmp_path: Path) -> None:
+    (tmp_path / "prequential.json").write_text("[]")
+
+    with pytest.raises(InputError, match=r"prequential\.json is not what the update stage writes"):
+        report.days(tmp_path / "prequential.json")
+
+
+def test_a_log_that_ends_at_the_cutoff_has_no_day_to_show(tmp_path: Path) -> None:
+    (tmp_path / "prequential.json").write_text('{"days": 0}')
+
+    assert report.days(tmp_path / "prequential.json").row_count == 0

@@ -300,11 +300,23 @@ def report(
     metrics: Annotated[Path, typer.Option(help="What the evaluate stage wrote.")] = Path(
         "reports/metrics.json"
     ),
+    prequential: Annotated[Path, typer.Option(help="What the update stage wrote.")] = Path(
+        "reports/prequential.json"
+    ),
 ) -> None:
-    """Print the metrics table: the model beside its baselines."""
-    from progrec import report as reports  # noqa: PLC0415
+    """Print what the pipeline has come to: model, update and champion.
 
-    Console().print(reports.table(metrics))
+    The first table shows the model beside its baselines, the second the updated model beside the
+    frozen one; then comes which version is the champion, and what the gate decided.
+    """
+    from progrec import report as reports  # noqa: PLC0415
+    from progrec.registry import versions  # noqa: PLC0415
+
+    console = Console()
+    console.print(reports.table(metrics))
+    console.print()
+    console.print(reports.days(prequential))
+    typer.echo(f"{versions.standing(_tracking())}\n")
 
 
 @app.command(epilog="Example: progrec doctor --json")

@@ -1,9 +1,9 @@
-"""The metrics table, as a person reads it."""
+"""What a run of the pipeline has come to, as a person reads it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,26 @@ def table(metrics: Path) -> Table:
     Raises:
         InputError: the file is not there, or is not what the evaluate stage writes.
     """
+    return _of_report(metrics, "evaluate", _table)
+
+
+def days(prequential: Path) -> Table:
+    """The figures of `reports/prequential.json`: the updated model against the frozen one.
+
+    Raises:
+        InputError: the file is not there, or is not what the update stage writes.
+    """
+    return _of_report(prequential, "update", _days)
+
+
+def _of_report(path: Path, stage: str, table_of: Callable[..., Table]) -> Table:
     try:
-        return _table(**json.loads(metrics.read_text(encoding="utf-8")))
+        return table_of(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise InputError(f"{metrics} does not exist; run the pipeline: `dvc repro`") from None
+        raise InputError(f"{path} does not exist; run the pipeline: `dvc repro`") from None
     except (ValueError, TypeError, AttributeError, KeyError):
         raise InputError(
-            f"{metrics} is not what the evaluate stage writes; run the pipeline: `dvc repro`"
+            f"{path} is not what the {stage} stage writes; run the pipeline: `dvc repro`"
         ) from None
 
 
@@ -62,6 +75,23 @@ def _table(
     for model, figures in sorted(rows.items(), key=lambda row: -row[1][names[0]]["mean"]):
         decisive, *others = (figures[name] for name in names)
         shown.add_row(model, *_with_bounds(decisive), *(f"{other['mean']:.3f}" for other in others))
+    return shown
+
+
+def _days(*, days: int, **models: float) -> Table:
+    shown = Table(
+        title=f" {days} days, each foretold before it was learned",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+    )
+    shown.add_column("model", no_wrap=True, min_width=18)
+    shown.add_column("ndcg", justify="right")
+    shown.add_column("against frozen", justify="right", min_width=18)
+    frozen = models.get("frozen", 0.0)
+    for model, ndcg in sorted(models.items(), key=lambda row: -row[1]):
+        change = f"{ndcg / frozen - 1:+.0%}" if frozen and model != "frozen" else ""
+        shown.add_row(model, f"{ndcg:.4f}", change)
     return shown
 
 

@@ -39,7 +39,18 @@ class Project:
 
     def run(self, command: str) -> str:
         """Runs a command that has to succeed; what it printed."""
-        done = subprocess.run(
+        done = self._done(command)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def fail(self, command: str) -> str:
+        """Runs a command that has to fail; what it printed."""
+        done = self._done(command)
+        assert done.returncode != 0, done.stdout
+        return done.stdout
+
+    def _done(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             shlex.split(command),
             cwd=self.folder,
             env=self.environment,
@@ -48,8 +59,12 @@ class Project:
             stderr=subprocess.STDOUT,
             check=False,
         )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+
+    def commit(self, message: str) -> None:
+        """Commits all that git does not ignore."""
+        self.run("git add --all")
+        name = "-c user.name=test -c user.email=test@localhost"
+        self.run(f"git {name} commit --allow-empty -qm {message}")
 
     def repro(self, options: str = "") -> list[str]:
         """Runs the pipeline; the stages that ran, in order."""
@@ -94,9 +109,42 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.edit("params.yaml", 'cutoff: "2020-02-01"', 'cutoff: "2019-10-29"')
     project.edit("params.yaml", 'overrides: ""              # Hydra', "overrides: trainer=smoke # ")
     project.run("dvc add -q data")
-    project.run("git add --all")
-    project.run("git -c user.name=test -c user.email=test@localhost commit -qm shop")
-    project.repro()
+    project.commit("shop")
+    said = project.run("dvc repro")
+    first_run_of(project).write_text(said)
+    return project
+
+
+def first_run_of(project: Project) -> Path:
+    """Where stands what the project's first run printed; beside the project, not in it."""
+    return project.folder.with_suffix(".txt")
+
+
+@pytest.fixture(scope="session")
+def first_run(project: Project) -> str:
+    """What `dvc repro` printed when every stage ran, to no terminal."""
+    return first_run_of(project).read_text()
+
+
+@pytest.fixture
+def own(project: Project, tmp_path: Path) -> Project:
+    """The project for a test alone, with all that is in it committed."""
+    copy = Project(shutil.copytree(project.folder, tmp_path / "shop", symlinks=True))
+    copy.commit("run")
+    return copy
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with what the sample's run has reported, and no data."""
+    project = Project(tmp_path_factory.mktemp("reported"))
+    project.run("git init -q")
+    project.run("dvc init -q")
+    for name in ("dvc.yaml", "params.yaml", ".dvc/config"):
+        shutil.copy(ROOT / name, project.folder / name)
+    for name in ("reports", ".dvc/plots"):
+        shutil.copytree(ROOT / name, project.folder / name)
+    project.commit("reports")
     return project
 
 

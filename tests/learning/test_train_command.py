@@ -13,6 +13,7 @@ from progrec import content
 from progrec.learning import config as configs
 from progrec.learning import train
 from progrec.learning.bundle import Bundle
+from said import untimed
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -23,7 +24,8 @@ def test_the_command_says_what_it_has_made_and_nothing_else(
 ) -> None:
     digest = content.digest(project.folder / "artifacts/model")
 
-    assert trained.stdout == f"train: 24 users, 12 items, 2 epochs tried; bundle {digest}\n"
+    said = untimed(trained.stdout)
+    assert said == f"train: 24 users, 12 items, 2 epochs tried; bundle {digest}\n"
     assert trained.stderr == ""
 
 

@@ -15,6 +15,7 @@ from progrec.learning import config as configs
 from progrec.learning import daily, update
 from progrec.learning.bundle import Bundle, BundleError
 from progrec.learning.config import UpdateConfig
+from said import untimed
 
 if TYPE_CHECKING:
     from conftest import Project, Recorder
@@ -208,7 +209,7 @@ def test_the_command_says_what_it_has_made_and_nothing_else(
 ) -> None:
     digest = content.digest(project.folder / "artifacts/updated")
 
-    assert updated.stdout == (
+    assert untimed(updated.stdout) == (
         f"update: 24 users, 12 items, learned up to 2020-02-02; bundle {digest}\n"
     )
     assert updated.stderr == ""

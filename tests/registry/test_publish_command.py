@@ -11,6 +11,7 @@ from progrec.registry import publish
 from progrec.registry.publish import Publication
 from progrec.settings import RegistrySettings, Settings
 from progrec.tracking import Tracking
+from said import untimed
 
 BundleAt = Callable[[str], Path]
 ShopAt = Callable[..., Path]
@@ -46,7 +47,7 @@ def test_the_command_says_what_has_become_of_the_bundle_and_nothing_else(
     good, bad, better = (shop_at(liked, str(liked)) for liked in (1.0, -9.0, 1.1))
     tracking.champion()  # the store's tables are there
 
-    printed = [command(path) for path in (good, good, bad, bad, better, good)]
+    printed = [untimed(command(path)) for path in (good, good, bad, bad, better, good)]
 
     lines = [line.removeprefix(f"publish: {registry.model} version ") for line in printed]
     assert [line.count("\n") for line in lines] == [1] * 6

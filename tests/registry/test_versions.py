@@ -127,3 +127,26 @@ def test_in_an_empty_registry_no_version_is_known(
     assert str(error.value).endswith(
         "has no version 1; there is none yet: `dvc repro` publishes one"
     )
+
+
+def test_the_champion_is_named_and_so_is_a_newer_version_that_the_gate_rejected(
+    published: Published, shop_at: ShopAt, tracking: Tracking
+) -> None:
+    first = published(shop_at(1.0, "good")).version
+    name = f"version 1 (bundle {first.digest[:8]})"
+    good = f"the champion is {name}, learned up to 2020-02-20, promoted by the gate"
+    assert versions.standing(tracking) == good
+
+    second = published(shop_at(-9.0, "bad")).version
+
+    champion, newest = versions.standing(tracking).splitlines()
+    assert champion == good
+    assert newest.startswith(
+        f"the newest is version 2 (bundle {second.digest[:8]}), learned up to 2020-02-20, "
+        "rejected by the gate: on the validation window"
+    )
+
+
+def test_a_registry_without_a_version_has_no_standing(tracking: Tracking) -> None:
+    with pytest.raises(InputError, match="has no version yet; `dvc repro` trains and publishes"):
+        versions.standing(tracking)

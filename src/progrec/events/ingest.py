@@ -12,8 +12,8 @@ from typing import Annotated
 import duckdb
 import typer
 
-from progrec import atomic, progress, settings, warehouse
-from progrec.errors import InputError, reported
+from progrec import atomic, progress, settings, stage, warehouse
+from progrec.errors import InputError
 from progrec.events import catalogue, raw, source, validation
 from progrec.events.schema import BATCH, CATALOGUE, COLUMNS, RECEIVED_AT, REQUIRED, STREAM
 from progrec.events.source import Source
@@ -361,14 +361,14 @@ def main(
     report: Annotated[Path, typer.Option()],
 ) -> None:
     """Validates raw files and writes history, deltas, late events and quarantine."""
-    with reported():
+    with stage.running("ingest") as done:
         config = settings.load()
         counts = ingest(data, out, report, config.ingest, config.split.cutoff)
-    typer.echo(
-        f"ingest: {counts.read:,} rows read = {counts.kept:,} kept + "
-        f"{counts.duplicates:,} duplicates + {counts.quarantined:,} quarantined + "
-        f"{counts.set_aside:,} set aside"
-    )
+        done(
+            f"{counts.read:,} rows read = {counts.kept:,} kept + "
+            f"{counts.duplicates:,} duplicates + {counts.quarantined:,} quarantined + "
+            f"{counts.set_aside:,} set aside"
+        )
 
 
 if __name__ == "__main__":

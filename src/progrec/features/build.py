@@ -11,8 +11,8 @@ from typing import Annotated
 import duckdb
 import typer
 
-from progrec import atomic, progress, settings, warehouse
-from progrec.errors import InputError, reported
+from progrec import atomic, progress, settings, stage, warehouse
+from progrec.errors import InputError
 from progrec.features import chain, tables
 from progrec.features.relation import Relation
 from progrec.features.tables import Tables
@@ -249,14 +249,14 @@ def main(
     catalogue: Annotated[Path | None, typer.Option()] = None,
 ) -> None:
     """Makes relations: of whole tables, or with --history of each day of the deltas."""
-    with reported():
+    with stage.running(f"features of {out.name}") as done:
         inputs = Inputs(Tables(out), events, catalogue, settings.load())
-        for name in progress.steps(names, f"features of {out.name}"):
+        for name in names:
             if history is None:
-                typer.echo(f"{name}: {build(name, inputs):,} rows")
+                done(f"{build(name, inputs):,} rows of {name}")
             else:
                 made = build_days(name, inputs, Tables(history))
-                typer.echo(f"{name}: {len(made)} days made, {sum(made.values()):,} rows")
+                done(f"{sum(made.values()):,} rows of {name} in {len(made)} new days")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from progrec import atomic, progress, settings, warehouse
-from progrec.errors import InputError, reported
+from progrec import atomic, progress, settings, stage, warehouse
+from progrec.errors import InputError
 from progrec.features import chain, spending, tables
 from progrec.features.relation import Relation
 from progrec.features.spending import Spending
@@ -225,13 +225,13 @@ def main(
     history: Annotated[Path | None, typer.Option()] = None,
 ) -> None:
     """Enriches the events of history, or with --history of the deltas that follow it."""
-    with reported():
+    with stage.running(f"enrich of {out.name}") as done:
         chunk_events = settings.load().enrich.chunk_events
         if history is None:
             n_events = enrich(events, out, chunk_events)
         else:
             n_events = enrich_days(events, out, history, chunk_events)
-    typer.echo(f"enrich: {n_events:,} events of {out.name}")
+        done(f"{n_events:,} events")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,16 @@ import pandas as pd
 import typer
 from scipy.sparse import csr_array
 
-from progrec import atomic, settings
-from progrec.errors import reported
-from progrec.learning import baselines, calibration, dataset, evaluation, intervals, metrics
+from progrec import atomic, progress, settings, stage
+from progrec.learning import (
+    baselines,
+    calibration,
+    dataset,
+    evaluation,
+    intervals,
+    metrics,
+    summary,
+)
 from progrec.learning.baselines import Past
 from progrec.learning.bundle import Bundle
 from progrec.learning.dataset import COUNTS
@@ -180,7 +187,7 @@ def evaluate(
     figures: dict[str, object] = {"users": len(task)}
     users: dict[str, dict[str, Floats]] = {}
     rows: list[dict[str, object]] = []
-    for name, scorer in scorers.items():
+    for name, scorer in progress.steps(scorers.items(), "measuring models", len(scorers)):
         measured = evaluation.measure(scorer, task, k)
         users[name] = measured.by_user()
         figures[name] = dict(_figures(measured, lengths, new, tail))
@@ -245,7 +252,7 @@ def main(
     reports: Annotated[Path, typer.Option()],
 ) -> None:
     """Measures a bundle and the baselines on the purchases of the horizon."""
-    with reported():
+    with stage.running("evaluate") as done:
         general = settings.load()
         model, known = Bundle.load(bundle), History.read(history)
         bought = dataset.read_table(targets)
@@ -261,10 +268,12 @@ def main(
         errors, diagram = foretold(model, bought, general.evaluate.k)
         atomic.write_json(reports / "metrics.json", figures)
         atomic.write_json(reports / "calibration.json", errors)
+        summary.write(summary.of_test(figures, general.evaluate.k), reports / "test.json")
+        _write_csv(summary.by_model(figures, general.evaluate.k), reports / "models.csv")
         _write_csv(table, reports / "ranking.csv")
         _write_csv(diagram, reports / "reliability.csv")
         _log(figures, {name: chosen for name, (chosen, _) in fitted.items()}, model, general)
-    typer.echo(f"evaluate: {figures['users']:,} users bought something new in the horizon")
+        done(f"{figures['users']:,} users bought something new in the horizon")
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from progrec import progress
 from progrec.errors import InputError
 from progrec.learning import evaluation
 from progrec.learning.batches import Batch, Batches
@@ -125,6 +125,24 @@ class Learner(pl.LightningModule):
         return batch.hardest(logits, self.config.sampler.negatives)
 
 
+class Bar(Callback):
+    """Shows how far each epoch is, as everything else that takes long is shown."""
+
+    def __init__(self) -> None:
+        self._batches: Iterator[int] = iter(())
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
+        """Begins an epoch's bar."""
+        n_batches = int(trainer.num_training_batches)
+        what = f"training, epoch {trainer.current_epoch + 1} of at most {trainer.max_epochs}"
+        self._batches = progress.steps(range(n_batches), what)
+        next(self._batches, None)
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Moves the bar; the last batch ends it."""
+        next(self._batches, None)
+
+
 def fit(
     learner: Learner,
     batches: Batches,
@@ -151,12 +169,12 @@ def fit(
         accelerator=trainer.accelerator,
         devices=1,
         max_epochs=epochs,
-        callbacks=list(callbacks),
+        callbacks=list(callbacks) if quiet else [*callbacks, Bar()],
         logger=logger or False,
         deterministic=True,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty() and not quiet,
+        enable_progress_bar=False,
         log_every_n_steps=1,
     )
     with _threads(trainer.threads):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -13,10 +12,10 @@ from pathlib import Path
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from progrec import atomic, content, settings
-from progrec.errors import InputError, reported
+from progrec import atomic, content, settings, stage
+from progrec.errors import InputError
 from progrec.learning import config as configs
-from progrec.learning import dataset, evaluation, fusion, pyfunc, towers
+from progrec.learning import dataset, evaluation, fusion, pyfunc, summary, towers
 from progrec.learning.bundle import Bundle, Provenance
 from progrec.learning.config import Job, NeighboursConfig, Recipe, TrainConfig
 from progrec.learning.evaluation import Task
@@ -71,6 +70,8 @@ def train(config: TrainConfig, split: SplitSettings, k: int, run: Run) -> Traine
     trained = fit(history, digest, config, split, k, run)
     trained = replace(trained, bundle=trained.bundle.save(config.out))
     _write_curve(trained.curve, config.curve)
+    found = {} if trained.figure is None else {"validation": trained.figure}
+    summary.write(found, config.curve.with_suffix(".json"))
     return trained
 
 
@@ -177,7 +178,7 @@ def _write_curve(curve: Curve, path: Path) -> None:
 
 def _run(composed: DictConfig) -> float | None:
     """Trains the model that conf/ describes; returns its validation figure, for sweepers."""
-    with reported():
+    with stage.running("train") as done:
         config = configs.train_config(composed)
         job = Job.current()
         config = job.placed(config)
@@ -188,11 +189,11 @@ def _run(composed: DictConfig) -> float | None:
             data = config.data / dataset.EVENTS
             run.log_dataset("history", data, bundle.provenance.data_digest)
             pyfunc.log(run, bundle, config.out)
-    sys.stdout.write(f"train: {len(bundle.users):,} users, {len(bundle.items):,} items, ")
-    sys.stdout.write(
-        f"{trained.curve[-1]['epoch'] if trained.curve else 0:.0f} epochs tried; "
-        f"bundle {bundle.digest}\n"
-    )
+        epochs = trained.curve[-1]["epoch"] if trained.curve else 0
+        done(
+            f"{len(bundle.users):,} users, {len(bundle.items):,} items, {epochs:.0f} epochs tried; "
+            f"bundle {bundle.digest}"
+        )
     return trained.figure
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from progrec import content, progress, settings
-from progrec.errors import InputError, reported
+from progrec import content, progress, settings, stage
+from progrec.errors import InputError
 from progrec.learning import config as configs
-from progrec.learning import daily, dataset, prequential, pyfunc
+from progrec.learning import daily, dataset, prequential, pyfunc, summary
 from progrec.learning.bundle import Bundle, Link, Provenance
 from progrec.learning.chain import Chain, Delta
 from progrec.learning.config import Job, UpdateConfig
@@ -50,6 +49,7 @@ def update(config: UpdateConfig, k: int, run: Run) -> Bundle:
         bundle = bundle.save(config.out)
     days = [(link.date, link.users, link.figures) for link in bundle.provenance.chain]
     prequential.write(days, config.report)
+    summary.write(summary.of_days(days, k), config.report.with_suffix(".json"))
     return bundle
 
 
@@ -92,7 +92,7 @@ def _log(link: Link, chain: Chain, run: Run) -> None:
 
 def _run(composed: DictConfig) -> None:
     """Updates the bundle as conf/update.yaml says."""
-    with reported():
+    with stage.running("update") as done:
         config = configs.update_config(composed)
         job = Job.current()
         config = job.placed(config)
@@ -104,10 +104,10 @@ def _run(composed: DictConfig) -> None:
                 data = config.data / dataset.EVENTS
                 run.log_dataset("deltas", data, bundle.provenance.data_digest)
                 pyfunc.log(run, bundle, config.out)
-    sys.stdout.write(
-        f"update: {len(bundle.users):,} users, {len(bundle.items):,} items, learned up to "
-        f"{bundle.provenance.watermark}; bundle {bundle.digest}\n"
-    )
+        done(
+            f"{len(bundle.users):,} users, {len(bundle.items):,} items, learned up to "
+            f"{bundle.provenance.watermark}; bundle {bundle.digest}"
+        )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from progrec import atomic, settings
-from progrec.errors import reported
+from progrec import atomic, settings, stage
 from progrec.learning import pyfunc
 from progrec.learning.bundle import Bundle, BundleError
 from progrec.registry import champion, gate
@@ -119,7 +118,7 @@ def main(
     report: Annotated[Path, typer.Option()],
 ) -> None:
     """Registers a bundle, which becomes the champion if the gate lets it."""
-    with reported():
+    with stage.running("publish") as done:
         config = settings.load()
         tracking = Tracking(config.registry)
         published = publish(bundle, features, tracking, config)
@@ -135,7 +134,7 @@ def main(
         }
         atomic.write_json(report, state)
         outcome = _outcome(published, tracking.champion())
-    typer.echo(f"publish: {config.registry.model} version {version.number} {outcome}")
+        done(f"{config.registry.model} version {version.number} {outcome}")
 
 
 if __name__ == "__main__":

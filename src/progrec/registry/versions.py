@@ -35,10 +35,8 @@ def table(tracking: Tracking) -> Table:
     Raises:
         InputError: there is none.
     """
-    versions = tracking.versions()
+    versions = _versions(tracking)
     model = tracking.registry.model
-    if not versions:
-        raise InputError(f"{model} has no version yet; `dvc repro` trains and publishes one")
     aliases = tracking.aliases()
     shown = Table(
         title=f"{model}: NDCG as the gate measured it, and its change from the champion's",
@@ -57,6 +55,39 @@ def table(tracking: Tracking) -> Table:
             str(version.number), version.digest[:SHORT], *_decided(version), ", ".join(names)
         )
     return shown
+
+
+def standing(tracking: Tracking) -> str:
+    """Which version is the champion and, if that is another, what the gate decided of the newest.
+
+    Raises:
+        InputError: there is no version.
+    """
+    newest, champion = _versions(tracking)[0], tracking.champion()
+    if champion is None:
+        return f"there is no champion; the newest is {_judged(newest)}"
+    if champion.number == newest.number:
+        return f"the champion is {_judged(champion)}"
+    return f"the champion is {_judged(champion)}\nthe newest is {_judged(newest)}"
+
+
+def _versions(tracking: Tracking) -> list[Version]:
+    """The versions, the newest first."""
+    versions = tracking.versions()
+    if not versions:
+        raise InputError(
+            f"{tracking.registry.model} has no version yet; `dvc repro` trains and publishes one"
+        )
+    return versions
+
+
+def _judged(version: Version) -> str:
+    name = f"version {version.number} (bundle {version.digest[:SHORT]})"
+    decision = Decision.of(version)
+    if decision is None:
+        return f"{name}, on which the gate has not decided; `dvc repro` lets it"
+    because = f": {'; '.join(decision.reasons)}" if decision.reasons else ""
+    return f"{name}, learned up to {decision.learned_up_to}, {decision.word} by the gate{because}"
 
 
 def _decided(version: Version) -> list[str]:

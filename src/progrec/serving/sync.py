@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from progrec import settings
-from progrec.errors import reported
+from progrec import settings, stage
 from progrec.learning.bundle import Bundle
 from progrec.serving.store import Store
 
@@ -24,12 +23,12 @@ def sync(bundle: Bundle, store: Store) -> int:
 
 def main(bundle: Annotated[Path, typer.Option()]) -> None:
     """Puts the purchases that a bundle knows into the service's database."""
-    with reported():
+    with stage.running("sync") as done:
         config = settings.load()
         store = Store(config.serving.database, config.queue)
         new = sync(Bundle.load(bundle), store)
         store.close()
-    typer.echo(f"sync: {new:,} purchases are new to {config.serving.database}")
+        done(f"{new:,} purchases are new to {config.serving.database}")
 
 
 if __name__ == "__main__":
