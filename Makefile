@@ -53,9 +53,10 @@ test: $(VENV)/installed-test ## Run the tests
 test-long: $(VENV)/installed-test ## Run the tests that take minutes, too
 	pytest -m "slow or not slow"
 
-screenshots: $(VENV)/installed-test ## Make the pictures of docs/images afresh
-	PROGREC_SCREENSHOTS=$(CURDIR)/docs/images pytest -m "slow or not slow" \
-	  tests/serving/test_page.py tests/serving/test_shop_pictures.py tests/end_to_end/test_figures.py
+screenshots: $(VENV)/installed-test ## Make the pictures of docs/images afresh, of the run that is there
+	PROGREC_SAMPLE=$(CURDIR) PROGREC_SCREENSHOTS=$(CURDIR)/docs/images pytest -m "slow or not slow" \
+	  tests/serving/test_page.py tests/serving/test_shop_pictures.py \
+	  tests/end_to_end/test_figures.py tests/end_to_end/test_experiments.py
 
 check: $(VENV)/installed-test ## Lint, check types and the direction of imports
 	ruff check

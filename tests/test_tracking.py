@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from progrec.runs import loggable
 from progrec.settings import RegistrySettings
-from progrec.tracking import Tracking, loggable
+from progrec.tracking import BASELINES, PURPOSES, SWEEP, TRAIN, UPDATE, Tracking
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,14 @@ def git(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_run_has_its_settings_flat(tracking: Tracking, experiment: str) -> None:
-    params = {"seed": 0, "model": {"factors": 8, "layers": [4, 3]}, "loss": {"weights": {"a": 1.0}}}
+def test_a_run_has_its_settings_flat_and_none_that_is_set_to_nothing(
+    tracking: Tracking, experiment: str
+) -> None:
+    params = {
+        "seed": 0,
+        "model": {"factors": 8, "layers": [4, 3], "features": {"users": []}},
+        "loss": {"weights": {"a": 1.0}, "half_life": None},
+    }
 
     with tracking.run(experiment, "one", params=params, tags={"kind": "test"}) as run:
         pass
@@ -92,6 +99,33 @@ def test_a_run_names_the_commit_that_it_ran_at(
         pass
 
     assert tracking.client.get_run(run.id).data.tags["git_commit"] == git("rev-parse", "HEAD")
+
+
+def test_a_run_names_the_stage_and_the_experiment_that_dvc_runs(
+    tracking: Tracking, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_STAGE", "train")
+    monkeypatch.setenv("DVC_EXP_NAME", "blunt-axe")
+    with tracking.run(experiment, "x", params={}, tags={}) as within:
+        pass
+    monkeypatch.delenv("DVC_STAGE")
+    monkeypatch.delenv("DVC_EXP_NAME")
+    with tracking.run(experiment, "x", params={}, tags={}) as without:
+        pass
+
+    assert within.tags["dvc_stage"] == "train"
+    assert within.tags["dvc_experiment"] == "blunt-axe"
+    assert not {"dvc_stage", "dvc_experiment"} & set(without.tags)
+
+
+@pytest.mark.parametrize("purpose", [BASELINES, TRAIN, SWEEP, UPDATE])
+def test_an_experiment_says_what_it_is_for(tracking: Tracking, purpose: str) -> None:
+    with tracking.run(purpose, "x", params={}, tags={}):
+        pass
+
+    tags = tracking.client.get_experiment_by_name(purpose).tags
+    assert tags["mlflow.note.content"] == PURPOSES[purpose]
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
 
 
 def test_before_the_first_commit_the_commit_is_unknown(
@@ -142,6 +176,40 @@ def test_lightnings_logger_writes_to_the_run(tracking: Tracking, experiment: str
     assert only.data.metrics == {"loss": 0.5}
 
 
+def test_figures_are_artifacts_by_their_names(tracking: Tracking, experiment: str) -> None:
+    from matplotlib.figure import Figure
+
+    with tracking.run(experiment, "x", params={}, tags={}) as run:
+        run.log_figures({"days": Figure(), "baselines": Figure()})
+
+    paths = run.figures
+    assert [path.as_posix() for path in paths] == ["figures/baselines.png", "figures/days.png"]
+    for path in paths:
+        assert Path(tracking.client.download_artifacts(run.id, str(path))).stat().st_size > 0
+
+
+def test_a_run_without_figures_has_none(tracking: Tracking, experiment: str) -> None:
+    with tracking.run(experiment, "x", params={}, tags={}) as run:
+        pass
+
+    assert run.figures == []
+
+
+def test_a_run_may_be_named_by_what_it_has_become(tracking: Tracking, experiment: str) -> None:
+    with tracking.run(experiment, "hybrid", params={}, tags={}) as run:
+        run.rename("hybrid, up to 2020-01-31")
+
+    assert run.name == "hybrid, up to 2020-01-31"
+
+
+def test_the_page_of_a_run_is_found_from_any_other(tracking: Tracking, experiment: str) -> None:
+    with tracking.run(experiment, "x", params={}, tags={}) as run:
+        pass
+
+    number = tracking.client.get_experiment_by_name(experiment).experiment_id
+    assert run.address == f"#/experiments/{number}/runs/{run.id}"
+
+
 def test_a_dataset_is_an_input_by_its_digest(
     tracking: Tracking, experiment: str, tmp_path: Path
 ) -> None:
@@ -173,6 +241,29 @@ def test_of_two_runs_that_made_it_the_newer_is_found(tracking: Tracking, experim
     assert tracking.find_run("twice") == run
 
 
+def test_a_trial_of_a_sweep_gives_way_to_the_pipelines_run(tracking: Tracking) -> None:
+    made = {}
+    for experiment in (TRAIN, SWEEP):
+        with tracking.run(experiment, "x", params={}, tags={"bundle_digest": "both"}) as run:
+            made[experiment] = run
+    with tracking.run(SWEEP, "x", params={}, tags={"bundle_digest": "tried"}) as tried:
+        pass
+
+    assert tracking.find_run("both") == made[TRAIN]
+    assert tracking.find_run("tried") == tried
+
+
+def test_lineage_goes_from_a_run_to_the_first(tracking: Tracking, experiment: str) -> None:
+    with tracking.run(experiment, "cold", params={}, tags={}) as cold:
+        pass
+    tags = {"bundle_digest": "grown"}
+    with tracking.run(experiment, "grown", params={}, tags=tags, parent=cold) as grown:
+        pass
+
+    assert tracking.lineage("grown") == [grown, cold]
+    assert tracking.lineage("never made") == []
+
+
 def test_a_sweeps_jobs_share_one_parent(tracking: Tracking, experiment: str) -> None:
     first, again = (tracking.sweep(experiment, "today") for _ in range(2))
     other = tracking.sweep(experiment, "tomorrow")
@@ -181,8 +272,8 @@ def test_a_sweeps_jobs_share_one_parent(tracking: Tracking, experiment: str) -> 
         pass
 
     assert first == again != other
-    assert tracking.client.get_run(run.id).data.tags["mlflow.parentRunId"] == first
-    assert tracking.client.get_run(first).info.run_name == "sweep today"
+    assert run.tags["mlflow.parentRunId"] == first.id
+    assert first.name == "today"
 
 
 def test_what_was_never_logged_cannot_be_registered(tracking: Tracking) -> None:

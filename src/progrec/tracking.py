@@ -1,32 +1,36 @@
-"""Runs, logged models and registered versions. The only importer of MLflow."""
+"""Experiments, logged models and registered versions in MLflow's store."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-from progrec.settings import RegistrySettings
+from progrec.runs import DIGEST, Run, Store
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
-    from pytorch_lightning.loggers import MLFlowLogger
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-DIGEST = "bundle_digest"
+BASELINES, TRAIN, SWEEP, UPDATE = "baselines", "train", "sweep", "update"
+PURPOSES = {
+    BASELINES: "What the model has to beat: one run a baseline, measured on the same task.",
+    TRAIN: "Cold models, from history. `validation/ndcg_at_20` says which setting is best.",
+    SWEEP: "Trials of settings, each sweep under one run. Choose its runs and press Compare: "
+    "`validation/ndcg_at_20` says which setting is best.",
+    UPDATE: "Models that have learned each later day; a step of their curves is a day.",
+}
+"""Experiment -> what it is for, as MLflow shows it."""
 ARTIFACTS = "mlruns"
-REQUIREMENTS = ("torch", "pandas", "pyarrow", "safetensors", "scipy")
+FROM_DVC = {"dvc_stage": "DVC_STAGE", "dvc_experiment": "DVC_EXP_NAME"}
+"""Tag of a run -> the variable that DVC sets in what it runs."""
+PARENT = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,8 @@ class Version:
     tags: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
-class Tracking:
-    """The MLflow store that the settings name.
-
-    MLflow is imported at first use: it takes seconds, and not every command needs it.
-    """
-
-    def __init__(self, registry: RegistrySettings) -> None:
-        """Takes where the store is, and the registered model's name."""
-        self.registry = registry
+class Tracking(Store):
+    """Runs by their experiments and by what they made, and the registered model."""
 
     @contextmanager
     def run(
@@ -62,27 +59,27 @@ class Tracking:
         *,
         params: Mapping[str, object],
         tags: Mapping[str, str],
-        parent: str | None = None,
+        parent: Run | None = None,
     ) -> Iterator[Run]:
         """Opens a run, which ends as failed when the body does.
 
         Args:
             experiment: its experiment; made if there is none of the name.
             name: the run's name.
-            params: nested settings; logged flat.
-            tags: beside the git commit, which every run has.
-            parent: run id of the sweep that it belongs to.
+            params: nested settings; logged flat, and those that are set to nothing left out.
+            tags: beside the git commit, which every run has, and what DVC says of itself.
+            parent: the run that made what it starts from, or of the sweep that it belongs to.
         """
-        nesting = {} if parent is None else {"mlflow.parentRunId": parent}
+        nesting = {} if parent is None else {PARENT: parent.id}
         entity = self.client.create_run(
             self._experiment(experiment),
             run_name=name,
-            tags={"git_commit": _git_commit(), **tags, **nesting},
+            tags={"git_commit": _git_commit(), **_dvc(), **tags, **nesting},
         )
         run = Run(self, entity.info.run_id)
         try:
-            for key, value in _flat(params):
-                self.client.log_param(run.id, key, value)
+            entities = [self.mlflow.entities.Param(*pair) for pair in _flat(params)]
+            self.client.log_batch(run.id, params=entities)
             yield run
         except BaseException:
             self.client.set_terminated(run.id, "FAILED")
@@ -90,23 +87,33 @@ class Tracking:
         self.client.set_terminated(run.id)
 
     def find_run(self, digest: str) -> Run | None:
-        """The newest run that made a bundle; none if this store has not seen it made."""
-        found = self.client.search_runs(
-            [experiment.experiment_id for experiment in self.client.search_experiments()],
-            filter_string=f"tags.{DIGEST} = '{digest}'",
-            max_results=1,
-        )
-        return Run(self, found[0].info.run_id) if found else None
+        """The newest run that made a bundle; none if this store has not seen it made.
 
-    def sweep(self, experiment: str, name: str) -> str:
-        """Id of the run that a sweep's jobs hang under, made by the first of them."""
+        A sweep's is the last resort: one of its settings may be the pipeline's own.
+        """
+        experiments = {each.experiment_id: each.name for each in self.client.search_experiments()}
+        found = self.client.search_runs(list(experiments), f"tags.{DIGEST} = '{digest}'")
+        trials_last = sorted(found, key=lambda run: experiments[run.info.experiment_id] == SWEEP)
+        return Run(self, trials_last[0].info.run_id) if found else None
+
+    def lineage(self, digest: str) -> list[Run]:
+        """The run that made a bundle, the one that made what it started from, and so on."""
+        run, found = self.find_run(digest), []
+        while run is not None:
+            found.append(run)
+            parent = run.tags.get(PARENT)
+            run = None if parent is None else Run(self, parent)
+        return found
+
+    def sweep(self, experiment: str, name: str) -> Run:
+        """The run that a sweep's jobs hang under, made by the first of them."""
         found = self.client.search_runs(
             [self._experiment(experiment)], filter_string=f"tags.sweep = '{name}'", max_results=1
         )
         if found:
-            return str(found[0].info.run_id)
-        with self.run(experiment, f"sweep {name}", params={}, tags={"sweep": name}) as run:
-            return run.id
+            return Run(self, found[0].info.run_id)
+        with self.run(experiment, name, params={}, tags={"sweep": name}) as run:
+            return run
 
     def version(self, digest: str) -> Version | None:
         """The registered version of a bundle, if there is one."""
@@ -172,6 +179,11 @@ class Tracking:
         model = self.client.get_registered_model(self.registry.model)
         return {alias: int(number) for alias, number in model.aliases.items()}
 
+    def describe(self, version: Version, text: str) -> None:
+        """Sets a version's description, in Markdown."""
+        number = str(version.number)
+        self.client.update_model_version(self.registry.model, number, description=text)
+
     def set_alias(self, alias: str, version: Version) -> None:
         """Lets an alias name a version, and no other any more."""
         self.client.set_registered_model_alias(self.registry.model, alias, str(version.number))
@@ -199,7 +211,7 @@ class Tracking:
 
         name = f"models:/{self.registry.model}/{version.number}"
         try:
-            fetched = self._mlflow.artifacts.download_artifacts(name)
+            fetched = self.mlflow.artifacts.download_artifacts(name)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise LookupError(f"the store has lost the files of {name}") from error
@@ -208,23 +220,6 @@ class Tracking:
         if len(folders) != 1:
             raise LookupError(f"the store has lost the files of {name}")
         return folders[0]
-
-    @property
-    def _mlflow(self) -> ModuleType:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        import mlflow  # noqa: PLC0415
-
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        # MLflow knows one store at a time; another Tracking may have named another since.
-        mlflow.set_tracking_uri(self.registry.tracking_uri)
-        return mlflow
-
-    @cached_property
-    def client(self) -> MlflowClient:
-        """MLflow's own client of the store."""
-        client: MlflowClient = self._mlflow.MlflowClient(self.registry.tracking_uri)
-        return client
 
     def _ensure_registered_model(self) -> None:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -241,85 +236,27 @@ class Tracking:
             return str(experiment.experiment_id)
         local = self.registry.tracking_uri.startswith("sqlite:")
         place = Path(ARTIFACTS).absolute().as_uri() if local else None
-        return str(self.client.create_experiment(name, artifact_location=place))
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run of the store."""
-
-    tracking: Tracking
-    id: str
-
-    def logger(self) -> MLFlowLogger:
-        """Lightning's logger onto this run."""
-        from pytorch_lightning.loggers import MLFlowLogger  # noqa: PLC0415
-
-        return MLFlowLogger(
-            tracking_uri=self.tracking.registry.tracking_uri, run_id=self.id, log_model=False
-        )
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Logs figures."""
-        for name, value in metrics.items():
-            self.tracking.client.log_metric(self.id, loggable(name), value, step=step)
-
-    def tag(self, key: str, value: str) -> None:
-        """Sets a tag."""
-        self.tracking.client.set_tag(self.id, key, value)
-
-    def log_dataset(self, name: str, path: Path, digest: str) -> None:
-        """Names a data set as the run's input, by the hash that DVC knows it by."""
-        self.tag("data_digest", digest)
-        mlflow = self.tracking._mlflow
-        source = mlflow.data.sources.LocalArtifactDatasetSource(str(path))
-        dataset = mlflow.data.meta_dataset.MetaDataset(source, name=name, digest=digest)
-        with mlflow.start_run(run_id=self.id):
-            mlflow.log_input(dataset, context="training")
-
-    def log_bundle(
-        self, path: Path, digest: str, loader: str, example: pd.DataFrame, answer: pd.DataFrame
-    ) -> None:
-        """Logs a bundle as a pyfunc model, and the run as its maker.
-
-        Args:
-            path: the bundle's folder.
-            digest: its digest.
-            loader: the module whose `_load_pyfunc` reads it.
-            example: input of the model, for the signature.
-            answer: what it answers to that.
-        """
-        mlflow = self.tracking._mlflow
-        from mlflow.models import infer_signature  # noqa: PLC0415
-
-        self.tag(DIGEST, digest)
-        with mlflow.start_run(run_id=self.id):
-            mlflow.pyfunc.log_model(
-                name=self.tracking.registry.model,
-                loader_module=loader,
-                data_path=str(path),
-                signature=infer_signature(example, answer),
-                input_example=example,
-                pip_requirements=list(REQUIREMENTS),
-                tags={DIGEST: digest},
-            )
-
-
-def loggable(metric: str) -> str:
-    """A metric's name as MLflow takes it: ndcg@20 -> ndcg_at_20."""
-    return metric.replace("@", "_at_")
+        # Of this kind MLflow shows what belongs to models, and no prompts, traces or judges.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        if name in PURPOSES:
+            tags["mlflow.note.content"] = PURPOSES[name]
+        return str(self.client.create_experiment(name, artifact_location=place, tags=tags))
 
 
 def _version(entity: ModelVersion) -> Version:
     return Version(int(entity.version), entity.tags.get(DIGEST, ""), entity.tags)
 
 
-def _flat(nested: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+def _flat(nested: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in nested.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+        elif value not in (None, [], ""):
+            yield f"{prefix}{key}", str(value)
+
+
+def _dvc() -> dict[str, str]:
+    return {tag: os.environ[name] for tag, name in FROM_DVC.items() if name in os.environ}
 
 
 def _git_commit() -> str:

@@ -149,6 +149,18 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture(scope="module")
+def shop(request: pytest.FixtureRequest) -> Project:
+    """A project whose pipeline has run and in which a sweep has: the sample's, if it is named."""
+    sample = os.environ.get("PROGREC_SAMPLE")
+    if sample:
+        return Project(Path(sample))
+    tiny: Project = request.getfixturevalue("project")
+    tiny.repro()
+    tiny.run("python -m progrec.learning.train -m model.factors=4,8 trainer=smoke")
+    return tiny
+
+
+@pytest.fixture(scope="module")
 def service(project: Project) -> Iterator[httpx.Client]:
     """A client of a service that is ready, and serves the project's own model."""
     project.repro()

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from pytorch_lightning.loggers.logger import DummyLogger
 
@@ -48,12 +49,16 @@ class Recorder:
     def __init__(self) -> None:
         self.epochs: list[tuple[int | None, dict[str, float]]] = []
         self.figures: list[tuple[int, dict[str, float]]] = []
+        self.pictures: dict[str, Figure] = {}
 
     def logger(self) -> DummyLogger:
         return _Epochs(self)
 
     def log_metrics(self, metrics: dict[str, float], step: int = 0) -> None:
         self.figures.append((step, dict(metrics)))
+
+    def log_figures(self, figures: dict[str, Figure]) -> None:
+        self.pictures |= figures
 
 
 class _Epochs(DummyLogger):

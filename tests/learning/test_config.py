@@ -9,8 +9,9 @@ import pytest
 from omegaconf import DictConfig
 
 from progrec.learning import config as configs
+from progrec.learning import job as jobs
 from progrec.learning import train, update
-from progrec.learning.config import FeaturesConfig, Job, ModelConfig, SamplerConfig
+from progrec.learning.config import FeaturesConfig, ModelConfig, SamplerConfig
 from progrec.learning.losses import LossName
 from progrec.settings import SettingsError
 
@@ -33,7 +34,7 @@ def command(
         monkeypatch.setattr("sys.argv", [stage, *arguments])
         task = {"train": train._run, "update": update._run}[stage]
         with pytest.raises(SystemExit) as end:
-            configs.composed(stage, task)
+            jobs.composed(stage, task)
         captured = capsys.readouterr()
         assert end.value.code == 1
         assert captured.out == ""
@@ -255,27 +256,6 @@ def test_an_updates_digest_leaves_its_parents_path_out(composed: Composed) -> No
     ]
 
     assert digests[0] == digests[1] != digests[2]
-
-
-def test_a_job_of_its_own_writes_where_the_stage_does(composed: Composed) -> None:
-    config = configs.train_config(composed("train"))
-
-    assert Job("seed=1").placed(config) is config
-
-
-def test_a_sweeps_job_writes_all_its_outputs_to_its_folder(composed: Composed) -> None:
-    job = Job("seed=1", sweep="today", folder=Path("/sweeps/today/3"))
-    config = configs.train_config(composed("train"))
-
-    placed = job.placed(config)
-
-    assert placed.out == Path("/sweeps/today/3/model")
-    assert placed.curve == Path("/sweeps/today/3/training.csv")
-    assert placed == config.model_copy(update={"out": placed.out, "curve": placed.curve})
-    updated = job.placed(configs.update_config(composed("update")))
-    assert updated.out == Path("/sweeps/today/3/updated")
-    assert updated.report == Path("/sweeps/today/3/prequential.csv")
-    assert updated.parent == Path("artifacts/model")
 
 
 def test_settings_cannot_be_changed(composed: Composed) -> None:

@@ -33,6 +33,9 @@ class Silent:
     def log_metrics(self, metrics: dict[str, float], step: int = 0) -> None:
         """Forgets them."""
 
+    def log_figures(self, figures: dict[str, object]) -> None:
+        """Forgets them, too."""
+
 
 def any_call(event: str, called: object) -> bool:
     return event in ("call", "c_call")

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from progrec import content
 from progrec.learning import evaluate, evaluation
 from progrec.learning.baselines import Popularity
 from progrec.learning.bundle import Bundle
@@ -45,7 +46,7 @@ def measured(
         histories=np.diff(bundle.bought.indptr),
         new=np.array(new),
         purchases=bundle.popularity,
-    )
+    )[:2]
 
 
 def row(table: pd.DataFrame, model: str, k: int) -> dict[str, float]:
@@ -123,7 +124,7 @@ def test_each_length_of_history_is_measured_by_itself(bundle: Bundle) -> None:
     [(0, "0"), (1, "1-4"), (4, "1-4"), (5, "5-19"), (19, "5-19"), (20, "20+"), (900, "20+")],
 )
 def test_where_a_history_belongs(bundle: Bundle, length: int, group: str) -> None:
-    figures, _ = evaluate.evaluate(
+    figures, *_ = evaluate.evaluate(
         scorers(bundle),
         evaluate.task_of(bundle, targets(("cem", "p00"))),
         2,
@@ -167,7 +168,7 @@ class Fixed:
 
 def test_the_model_is_compared_with_the_best_baseline(bundle: Bundle) -> None:
     # cem is the only shopper; the product stands first, second and third.
-    figures, _ = evaluate.evaluate(
+    figures, *_ = evaluate.evaluate(
         {"ncf": Fixed(9, 3, 2, 1), "bad": Fixed(7, 8, 9, 1), "good": Fixed(8, 9, 2, 1)},
         evaluate.task_of(bundle, targets(("cem", "p00"))),
         3,
@@ -248,12 +249,15 @@ class Stage:
         self.reports = folder
         self.metrics = folder / "metrics.json"
         self.curve = folder / "ranking.csv"
+        self.shown = folder / "shown.parquet"
 
     def run(self, targets: Path) -> dict[str, Any]:
         """Measures the project's trained model; what it wrote."""
         model = self.project.folder / "artifacts/model"
         history = self.project.folder / "artifacts/features/history"
-        evaluate.main(bundle=model, history=history, targets=targets, reports=self.reports)
+        evaluate.main(
+            bundle=model, history=history, targets=targets, reports=self.reports, shown=self.shown
+        )
         return json.loads(self.metrics.read_text())
 
 
@@ -295,7 +299,7 @@ def test_the_figures_go_to_the_reports_and_to_the_models_run(
     digest = Bundle.load(stage.project.folder / "artifacts/model").digest
     (run,) = stage.project.runs("train", f"tags.bundle_digest = '{digest}'")
     runs = {"ncf": run} | {
-        model: stage.project.runs("train", f"params.baseline = '{model}'")[0]
+        model: stage.project.runs("baselines", f"params.baseline = '{model}'")[0]
         for model in MODELS[1:]
     }
     for model, its_run in runs.items():
@@ -303,6 +307,43 @@ def test_the_figures_go_to_the_reports_and_to_the_models_run(
         assert {name: value for name, value in logged.items() if name[:5] == "test/"} == {
             f"test/{name.replace('@', '_at_')}": written[model][name]["mean"] for name in names
         }
+
+
+def test_a_baselines_run_is_named_by_its_settings_and_names_its_data(stage: Stage) -> None:
+    stage.run(stage.project.folder / "artifacts/features/delta/targets.parquet")
+
+    data = content.digest(stage.project.folder / "artifacts/features/history/enriched")
+    runs = stage.project.runs("baselines")[: len(MODELS) - 1]
+    for run in runs:
+        params = dict(run.data.params)
+        names = [param for param in params if f" {param}={params[param]}" in run.info.run_name]
+        assert run.info.run_name.startswith(params["baseline"])
+        assert run.info.run_name.endswith(", up to 2020-01-31")
+        # Of what is the same in all candidates the name says nothing.
+        assert not {"factors", "epochs", "iterations", "batch_size"} & set(names)
+        assert bool(names) == (params["baseline"] != "popularity")
+        assert [given.dataset.digest for given in run.inputs.dataset_inputs] == [data]
+        assert run.data.tags["data_digest"] == data
+
+
+def test_in_how_many_lists_each_product_is_goes_to_a_table_and_into_a_picture(
+    stage: Stage,
+) -> None:
+    stage.run(stage.project.folder / "artifacts/features/delta/targets.parquet")
+
+    shown = pd.read_parquet(stage.shown)
+    bundle = Bundle.load(stage.project.folder / "artifacts/model")
+    assert list(shown) == ["item_id", "purchases", *MODELS]
+    assert shown["item_id"].tolist() == list(bundle.item_ids)
+    assert shown["purchases"].tolist() == bundle.popularity.tolist()
+    # Lists of 20 hold all of the 12 products but the 5 that each of the 24 users has.
+    assert (shown[[*MODELS]].sum() == 24 * 7).all()
+    assert (shown["ncf"] + shown["purchases"] == 24).all()
+    (run,) = stage.project.runs("train", f"tags.bundle_digest = '{bundle.digest}'")
+    pictures = stage.project.client.list_artifacts(run.info.run_id, "figures")
+    assert {"baselines", "history_lengths", "popularity", "reliability"} <= {
+        Path(picture.path).stem for picture in pictures
+    }
 
 
 def test_whether_the_probabilities_came_true_is_reported(stage: Stage) -> None:

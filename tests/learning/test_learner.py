@@ -238,7 +238,9 @@ def test_a_logger_gets_the_figures_by_epoch(task: Task, recorder: Recorder) -> N
     names = ["loss", "ndcg@3", "recall@3", "hr@10", "mrr", "coverage@3"]
     assert [step for step, _ in recorder.epochs] == [1, 2]
     for (_, logged), row in zip(recorder.epochs, subject.curve, strict=True):
-        assert logged == pytest.approx({name.replace("@", "_at_"): row[name] for name in names})
+        assert logged == pytest.approx(
+            {f"towers/{name.replace('@', '_at_')}": row[name] for name in names}
+        )
 
 
 class _Scripted(learner.NetworkScorer):

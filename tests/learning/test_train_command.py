@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from progrec import content
-from progrec.learning import config as configs
+from progrec.learning import job as jobs
 from progrec.learning import train
 from progrec.learning.bundle import Bundle
 from said import untimed
@@ -35,12 +36,13 @@ def test_the_run_says_what_was_trained_and_how(
     (run,) = project.runs("train", f"tags.bundle_digest = '{_digest(trained.stdout)}'")
 
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "model.factors=4,model.layers=[4,3],trainer.threads=1,trainer=smoke"
+    settings = "trainer=smoke trainer.threads=1 model.factors=4 model.layers=[4,3]"
+    assert run.info.run_name == f"hybrid {settings}, up to 2020-01-31"
     assert "git_commit" in run.data.tags
     assert "mlflow.parentRunId" not in run.data.tags
     assert run.data.params["model.factors"] == "4"
     assert run.data.params["loss.event_weights.purchase"] == "1.0"
-    assert run.data.params["data"] == "artifacts/features/history"
+    assert not {"data", "out", "curve"} & set(run.data.params)
     assert {"seed", "trainer.max_epochs", "optimizer.table_rate"} <= set(run.data.params)
 
 
@@ -51,13 +53,28 @@ def test_the_run_has_every_epochs_figures(
     curve = pd.read_csv(project.folder / "reports/training.csv")
 
     for name in ("loss", "ndcg@20", "recall@20", "hr@10", "mrr", "coverage@20"):
-        history = project.client.get_metric_history(run.info.run_id, name.replace("@", "_at_"))
-        assert [metric.step for metric in history] == [1, 2]
-        assert [metric.value for metric in history] == pytest.approx(curve[name].tolist()[1:])
-    # The towers rank before their first epoch, too: they start from least squares.
+        logged = f"towers/{name.replace('@', '_at_')}"
+        history = project.client.get_metric_history(run.info.run_id, logged)
+        # The towers rank before their first epoch, too: they start from least squares.
+        first = 1 if name == "loss" else 0
+        assert [metric.step for metric in history] == [0, 1, 2][first:]
+        assert [metric.value for metric in history] == pytest.approx(curve[name].tolist()[first:])
     assert curve["epoch"].tolist() == [0, 1, 2]
     assert curve["ndcg@20"][0] > 0
     assert run.data.metrics["epochs"] in {0, 1, 2}
+
+
+def test_the_run_has_pictures_of_the_training_and_of_the_data(
+    trained: subprocess.CompletedProcess[str], project: Project
+) -> None:
+    (run,) = project.runs("train", f"tags.bundle_digest = '{_digest(trained.stdout)}'")
+
+    pictures = project.client.list_artifacts(run.info.run_id, "figures")
+    assert [Path(picture.path).stem for picture in pictures] == [
+        "amounts",
+        "interactions",
+        "training",
+    ]
 
 
 def test_the_run_names_its_data_by_their_hash(
@@ -106,21 +123,22 @@ def test_a_sweeps_jobs_are_runs_under_a_parent_and_write_to_its_folder_only(
     )
 
     (sweep,) = (project.folder / "artifacts/sweeps").iterdir()
-    (parent,) = project.runs("train", f"tags.sweep = '{sweep.name}'")
-    jobs = project.runs("train", f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    (parent,) = project.runs("sweep", f"tags.sweep = 'train {sweep.name}'")
+    made = project.runs("sweep", f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
     assert [content.digest(path) for path in stage] == before
     assert done.stderr == ""
     assert done.stdout.count("epochs tried; bundle") == 2
-    assert parent.info.run_name == f"sweep {sweep.name}"
-    assert {job.info.run_name for job in jobs} == {
-        f"model.factors={n},model.layers=[4,3],trainer=smoke" for n in (2, 3)
+    assert parent.info.run_name == f"train {sweep.name}"
+    assert {job.info.run_name for job in made} == {
+        f"hybrid model.factors={n} model.layers=[4,3] trainer=smoke, up to 2020-01-31"
+        for n in (2, 3)
     }
     for number, factors in enumerate((2, 3)):
         bundle = Bundle.load(sweep / str(number) / "model")
-        (job,) = (job for job in jobs if job.data.params["model.factors"] == str(factors))
+        (job,) = (job for job in made if job.data.params["model.factors"] == str(factors))
         assert bundle.network.config.factors == factors
         assert job.data.tags["bundle_digest"] == bundle.digest
-        assert job.data.params["out"] == str(sweep / str(number) / "model")
+        assert "validation/ndcg_at_20" in job.data.metrics
         assert len(pd.read_csv(sweep / str(number) / "training.csv")) == 3
 
 
@@ -134,14 +152,14 @@ def test_a_run_that_breaks_is_marked_and_ends_in_one_line(
     monkeypatch.setattr("sys.argv", ["train", "data=nowhere"])
 
     with pytest.raises(SystemExit) as end:
-        configs.composed("train", train._run)
+        jobs.composed("train", train._run)
 
     assert end.value.code == 1
     assert capsys.readouterr().err == (
         "error: nowhere/enriched holds no events; run the pipeline: `dvc repro`\n"
     )
-    (run,) = project.runs("train", "params.data = 'nowhere'")
-    assert run.info.status == "FAILED"
+    run = project.runs("train")[0]
+    assert (run.info.run_name, run.info.status) == ("hybrid data=nowhere", "FAILED")
 
 
 def _digest(output: str) -> str:

@@ -11,8 +11,8 @@ import torch
 
 from progrec import content
 from progrec.errors import InputError
-from progrec.learning import config as configs
 from progrec.learning import daily, update
+from progrec.learning import job as jobs
 from progrec.learning.bundle import Bundle, BundleError
 from progrec.learning.config import UpdateConfig
 from said import untimed
@@ -227,8 +227,9 @@ def test_the_run_names_deltas_and_bundle_and_has_each_days_figures(
     assert given.dataset.digest == content.digest(
         project.folder / "artifacts/features/delta/enriched"
     )
-    assert run.info.run_name == "trainer.threads=1,update.epochs=1"
+    assert run.info.run_name == "daily trainer.threads=1 update.epochs=1, up to 2020-02-02"
     assert run.data.params["update.epochs"] == "1"
+    assert not {"data", "parent", "out", "report"} & set(run.data.params)
     # Days after the last one of history.
     assert [metric.step for metric in users] == [1, 2]
 
@@ -245,14 +246,14 @@ def test_a_sweep_of_updates_leaves_the_stages_output_alone(
         "sys.argv", ["update", "-m", "seed=1,2", "trainer.threads=1", "hydra.sweep.dir=sweep"]
     )
 
-    configs.composed("update", update._run)
+    jobs.composed("update", update._run)
 
     assert capsys.readouterr().out.count("learned up to 2020-02-02") == 2
     assert content.digest(project.folder / "artifacts/updated") == before
     digests = {content.digest(project.folder / f"sweep/{job}/updated") for job in (0, 1)}
-    (parent,) = project.runs("update", "tags.sweep = 'sweep'")
-    jobs = project.runs("update", f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
-    assert {job.data.tags["bundle_digest"] for job in jobs} == digests
+    (parent,) = project.runs("sweep", "tags.sweep = 'update sweep'")
+    made = project.runs("sweep", f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert {job.data.tags["bundle_digest"] for job in made} == digests
     assert len(digests) == 2
 
 
@@ -267,9 +268,10 @@ def test_an_update_by_nothing_is_a_run_that_made_nothing(
     monkeypatch.chdir(project.folder)
     monkeypatch.setattr("sys.argv", ["update", f"data={empty}", f"out={tmp_path / 'same'}"])
 
-    configs.composed("update", update._run)
+    jobs.composed("update", update._run)
 
-    (run,) = project.runs("update", f"params.data = '{empty}'")
+    run = project.runs("update")[0]
+    assert run.info.run_name.endswith(f"out={tmp_path / 'same'}, up to 2020-01-31")
     assert run.inputs.dataset_inputs == []
     assert "bundle_digest" not in run.data.tags
     assert content.digest(tmp_path / "same") == content.digest(project.folder / "artifacts/model")

@@ -17,8 +17,9 @@ from progrec.learning.bundle import Bundle, BundleError
 from progrec.registry import champion, publish
 from progrec.registry.decision import Decision
 from progrec.registry.publish import Publication
+from progrec.runs import Run
 from progrec.settings import Settings
-from progrec.tracking import Run, Tracking, Version
+from progrec.tracking import UPDATE, Tracking, Version
 
 BundleAt = Callable[[str], Path]
 ShopAt = Callable[..., Path]
@@ -39,7 +40,7 @@ def versions(tracking: Tracking) -> list[tuple[int, str]]:
 
 def restored(tracking: Tracking, digest: str) -> list[str]:
     """Names of the publish stage's runs that logged a bundle."""
-    experiment = tracking.client.get_experiment_by_name(publish.EXPERIMENT)
+    experiment = tracking.client.get_experiment_by_name(UPDATE)
     if experiment is None:
         return []
     where = f"tags.bundle_digest = '{digest}'"
@@ -124,7 +125,7 @@ def test_a_bundle_that_no_run_has_logged_is_logged_again(
     published(path)
 
     assert version.digest == content.digest(path)
-    assert restored(tracking, version.digest) == ["restored"]
+    assert restored(tracking, version.digest) == ["restored, up to 2020-01-31"]
 
 
 def test_an_upload_that_broke_off_is_no_logged_bundle(
@@ -297,7 +298,7 @@ class Killed(BaseException):
     """What ends a process that is killed."""
 
 
-STEPS = ("register", "set_alias", "delete_alias", "tag", "untag")
+STEPS = ("register", "describe", "set_alias", "delete_alias", "tag", "untag")
 """What changes what is registered."""
 
 
@@ -323,7 +324,7 @@ def killed_before(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
         yield begun
 
 
-@pytest.mark.parametrize(("liked", "n_steps"), [(1.1, 10), (-9, 7)], ids=["good", "bad"])
+@pytest.mark.parametrize(("liked", "n_steps"), [(1.1, 11), (-9, 8)], ids=["good", "bad"])
 def test_killed_before_any_step_the_next_run_ends_as_an_undisturbed_one(
     tracking: Tracking,
     features: Path,
@@ -364,7 +365,7 @@ def test_what_was_rolled_back_after_a_promotion_broke_off_is_not_promoted_again(
 ) -> None:
     old, new = shop_at(1.0, "old"), shop_at(1.1, "new")
     published(old)
-    with killed_before(10, monkeypatch), pytest.raises(Killed):
+    with killed_before(11, monkeypatch), pytest.raises(Killed):
         published(new)
     assert tracking.aliases() == {"champion": 2, "challenger": 2}
 

@@ -262,6 +262,11 @@ def fit(name: str, settings: Settings, past: Past, seed: int) -> Scorer:
     return CANDIDATES[name][0](past, seed, **settings)
 
 
+def tuned(name: str) -> list[str]:
+    """Which of a baseline's hyperparameters are chosen, and not given."""
+    return [key for key, values in CANDIDATES[name][1].items() if len(values) > 1]
+
+
 def candidates(name: str, past: Past) -> list[Settings]:
     """What a baseline is tried with; if all likes are purchases, not twice with the same pairs."""
     grid = CANDIDATES[name][1]

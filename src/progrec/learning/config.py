@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from progrec import settings
@@ -24,7 +16,6 @@ from progrec.learning.dataset import EventWithWeight
 from progrec.learning.losses import LossName
 from progrec.learning.side import Attribute, ItemNumber, UserNumber
 from progrec.settings import Fraction, Group, SettingsError
-from progrec.tracking import Run, Tracking
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -327,82 +318,15 @@ def update_config(composed: DictConfig) -> UpdateConfig:
     return _validated(UpdateConfig, composed, "conf/ (update.yaml)")
 
 
+def decisive(config: TrainConfig | UpdateConfig) -> dict[str, Any]:
+    """What decides how a model is trained: all settings but the paths, as plain data."""
+    return config.model_dump(mode="json", exclude={"data", "parent", *OUTPUTS})
+
+
 def digest(config: TrainConfig | UpdateConfig) -> str:
-    """Hash of what decides how a model is trained: all settings but the paths."""
-    content = config.model_dump(mode="json", exclude={"data", "parent", *OUTPUTS})
+    """Hash of what decides how a model is trained."""
+    content = decisive(config)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a stage's command runs: the stage itself, or one of a sweep's jobs.
-
-    Attributes:
-        overrides: the settings that the command line gives it; may be empty.
-        sweep: the sweep's name, if it is a sweep's.
-        folder: where its outputs go then.
-    """
-
-    overrides: str
-    sweep: str | None = None
-    folder: Path | None = None
-
-    @classmethod
-    def current(cls) -> Job:
-        """The one that Hydra is running."""
-        hydra_config = HydraConfig.get()
-        overrides = hydra_config.job.override_dirname
-        if hydra_config.mode is not RunMode.MULTIRUN:
-            return cls(overrides)
-        return cls(
-            overrides,
-            Path(hydra_config.sweep.dir).name,
-            Path(hydra_config.runtime.output_dir),
-        )
-
-    def placed(self, config: Stage) -> Stage:
-        """The configuration with its outputs where the job's go."""
-        if self.folder is None:
-            return config
-        outputs = [name for name in OUTPUTS if name in type(config).model_fields]
-        return config.model_copy(
-            update={name: self.folder / getattr(config, name).name for name in outputs}
-        )
-
-    def run(
-        self, tracking: Tracking, experiment: str, config: Stage
-    ) -> AbstractContextManager[Run]:
-        """Opens the job's run: under its sweep's, if it is a sweep's."""
-        return tracking.run(
-            experiment,
-            name=self.overrides or "defaults",
-            params=config.model_dump(mode="json"),
-            tags={},
-            parent=tracking.sweep(experiment, self.sweep) if self.sweep else None,
-        )
-
-
-def composed(name: str, task: Callable[[DictConfig], object]) -> None:
-    """Runs a task on the configuration of that name, composed from conf/ and the command line.
-
-    conf/ is the one of the folder that the command runs in, as with params.yaml and dvc.yaml.
-    """
-    folder = str(Path("conf").absolute())
-    try:
-        hydra.main(version_base="1.3", config_path=folder, config_name=name)(task)()
-    except SystemExit as end:
-        # Hydra has said which key of an override it does not know, not which is meant.
-        sys.stderr.write(_nearest(end.__context__))
-        raise
-
-
-def _nearest(error: BaseException | None) -> str:
-    """The line that names the likeliest key, when an unknown one in an override is the error."""
-    cause = error.__cause__ if error else None
-    if not isinstance(cause, ConfigAttributeError | ConfigKeyError) or cause.parent_node is None:
-        return ""
-    near = difflib.get_close_matches(str(cause.key), list(cause.parent_node), n=1, cutoff=0)
-    return f"{cause.full_key}: unknown key; did you mean {near[0]}?\n" if near else ""
 
 
 def _validated(stage: type[Stage], composed: DictConfig, source: str) -> Stage:

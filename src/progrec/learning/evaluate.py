@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,21 +22,18 @@ from progrec.learning import (
     evaluation,
     intervals,
     metrics,
+    record,
     summary,
 )
 from progrec.learning.baselines import Past
 from progrec.learning.bundle import Bundle
 from progrec.learning.dataset import COUNTS
-from progrec.learning.evaluation import Measurement, Scorer, Task
+from progrec.learning.evaluation import MODEL, Measurement, Scorer, Task
 from progrec.learning.history import History
 from progrec.learning.metrics import Floats, Mask, long_tail
-from progrec.learning.train import EXPERIMENT
 from progrec.learning.vocabulary import Rows
 from progrec.settings import Settings
 from progrec.tracking import Tracking
-
-MODEL = "ncf"
-"""The scorer that has to beat the others."""
 
 HISTORIES = {"0": (0, 0), "1-4": (1, 4), "5-19": (5, 19), "20+": (20, np.inf)}
 """Groups of users: the shortest and the longest history."""
@@ -46,6 +43,25 @@ ASKED, BINS = 2000, 15  # users of the reliability diagram, and its bins
 
 Figure = dict[str, float]
 """`mean`, and where it has them `low`, `high` and `p`."""
+
+
+class Evaluation(NamedTuple):
+    """What the model and its baselines make of a task.
+
+    Attributes:
+        figures: what `reports/metrics.json` holds: `users` (how many have a target); under each
+            scorer's name its metrics, each with `mean` and, if it is a mean over users, the bounds
+            `low` and `high` of its 95 % interval, the same `by_history` and, of new products as
+            the only targets, under `new_products`, each group that has users; `difference`, the
+            paired differences between the model and the baseline of the highest NDCG, with
+            interval and p-value. Without users, 0 `users`.
+        curve: one row a scorer and list length: model, k, ndcg, recall, hr, coverage.
+        shown: one row an item and one column a scorer: how many users' lists it is in.
+    """
+
+    figures: dict[str, Any]
+    curve: pd.DataFrame
+    shown: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -157,7 +173,7 @@ def evaluate(
     histories: npt.NDArray[np.int64],
     new: Mask,
     purchases: Floats,
-) -> tuple[dict[str, object], pd.DataFrame]:
+) -> Evaluation:
     """Measures the model and its baselines on one task.
 
     Args:
@@ -168,23 +184,15 @@ def evaluate(
         new: (n_items,) which items are new.
         purchases: (n_items,) how often each item was bought, which says what the long tail is.
 
-    Returns:
-        What `reports/metrics.json` holds: `users` (how many have a target); under each scorer's
-        name its metrics, each with `mean` and, if it is a mean over users, the bounds `low` and
-        `high` of its 95 % interval, the same `by_history` and, of new products as the only
-        targets, under `new_products`, each group that has users; `difference`, the paired
-        differences between the model and the baseline of the highest NDCG, with interval and
-        p-value. And one row a scorer and list length: model, k, ndcg, recall, hr, coverage.
-        Without users, 0 `users` and no row.
-
     Raises:
         ValueError: a score is NaN.
     """
     columns = ["model", *evaluation.COLUMNS]
     if len(task) == 0:
-        return {"users": 0}, pd.DataFrame(columns=columns)
+        return Evaluation({"users": 0}, pd.DataFrame(columns=columns), pd.DataFrame())
     tail, lengths = long_tail(purchases), histories[task.users]
-    figures: dict[str, object] = {"users": len(task)}
+    figures: dict[str, Any] = {"users": len(task)}
+    shown: dict[str, npt.NDArray[np.int64]] = {}
     users: dict[str, dict[str, Floats]] = {}
     rows: list[dict[str, object]] = []
     for name, scorer in progress.steps(scorers.items(), "measuring models", len(scorers)):
@@ -192,7 +200,9 @@ def evaluate(
         users[name] = measured.by_user()
         figures[name] = dict(_figures(measured, lengths, new, tail))
         rows += [{"model": name, **row} for row in measured.curve()]
-    return figures | {"difference": _difference(users, k)}, pd.DataFrame(rows, columns=columns)
+        shown[name] = measured.shown
+    figures["difference"] = _difference(users, k)
+    return Evaluation(figures, pd.DataFrame(rows, columns=columns), pd.DataFrame(shown))
 
 
 def _figures(
@@ -250,6 +260,7 @@ def main(
     history: Annotated[Path, typer.Option()],
     targets: Annotated[Path, typer.Option()],
     reports: Annotated[Path, typer.Option()],
+    shown: Annotated[Path, typer.Option()],
 ) -> None:
     """Measures a bundle and the baselines on the purchases of the horizon."""
     with stage.running("evaluate") as done:
@@ -257,7 +268,7 @@ def main(
         model, known = Bundle.load(bundle), History.read(history)
         bought = dataset.read_table(targets)
         fitted = fit_baselines(known, general)
-        figures, table = evaluate(
+        found = evaluate(
             {MODEL: Model(model), **{name: scorer for name, (_, scorer) in fitted.items()}},
             task_of(model, bought),
             general.evaluate.k,
@@ -266,14 +277,22 @@ def main(
             purchases=model.popularity,
         )
         errors, diagram = foretold(model, bought, general.evaluate.k)
-        atomic.write_json(reports / "metrics.json", figures)
+        atomic.write_json(reports / "metrics.json", found.figures)
         atomic.write_json(reports / "calibration.json", errors)
-        summary.write(summary.of_test(figures, general.evaluate.k), reports / "test.json")
-        _write_csv(summary.by_model(figures, general.evaluate.k), reports / "models.csv")
-        _write_csv(table, reports / "ranking.csv")
+        summary.write(summary.of_test(found.figures, general.evaluate.k), reports / "test.json")
+        _write_csv(summary.by_model(found.figures, general.evaluate.k), reports / "models.csv")
+        _write_csv(found.curve, reports / "ranking.csv")
         _write_csv(diagram, reports / "reliability.csv")
-        _log(figures, {name: chosen for name, (chosen, _) in fitted.items()}, model, general)
-        done(f"{figures['users']:,} users bought something new in the horizon")
+        _write_shown(found.shown, model, shown)
+        record.keep(
+            Tracking(general.registry),
+            model,
+            {name: chosen for name, (chosen, _) in fitted.items()},
+            found.figures,
+            record.pictures(found.figures, found.shown, model.popularity, errors, diagram),
+            data=history / dataset.EVENTS,
+        )
+        done(f"{found.figures['users']:,} users bought something new in the horizon")
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -281,29 +300,10 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(new, index=False, lineterminator="\n")
 
 
-def _log(
-    figures: Mapping[str, object],
-    baselines: Mapping[str, dict[str, Any]],
-    bundle: Bundle,
-    general: Settings,
-) -> None:
-    """The means over all users: the model's on its own run, a baseline's on one of its own."""
-    tracking = Tracking(general.registry)
-    run = tracking.find_run(bundle.digest)
-    if run is not None:
-        run.log_metrics(dict(_means_of(figures, MODEL)))
-    for name, chosen in baselines.items():
-        params = {"baseline": name, **chosen}
-        with tracking.run(EXPERIMENT, name=name, params=params, tags={}, parent=None) as run:
-            run.log_metrics(dict(_means_of(figures, name)))
-
-
-def _means_of(figures: Mapping[str, object], name: str) -> Iterator[tuple[str, float]]:
-    found = figures.get(name, {})
-    assert isinstance(found, dict)
-    for metric, figure in found.items():
-        if "mean" in figure:
-            yield f"test/{metric}", figure["mean"]
+def _write_shown(shown: pd.DataFrame, bundle: Bundle, path: Path) -> None:
+    bought = pd.DataFrame({"item_id": bundle.item_ids, "purchases": bundle.popularity})
+    with atomic.replacing(path) as new:
+        bought.join(shown).to_parquet(new, index=False)
 
 
 if __name__ == "__main__":

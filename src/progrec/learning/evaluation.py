@@ -14,6 +14,8 @@ from progrec.learning.metrics import Floats, Integers, Mask, Places
 from progrec.learning.vocabulary import Rows
 
 BATCH = 256
+MODEL = "ncf"
+"""Name of the scorer that has to beat the others."""
 HITS = 10
 """Length of the list whose hit rate is measured."""
 COLUMNS = ("k", "ndcg", "recall", "hr", "coverage")
@@ -83,6 +85,11 @@ class Measurement:
             items: (n_items,) which.
         """
         return _by_user(self.places.among(items), self.k)
+
+    @property
+    def shown(self) -> Integers:
+        """(n_items,) in how many users' lists each item is."""
+        return np.bincount(self.lists[self.lists >= 0], minlength=self.n_items)
 
     def of_lists(self, users: Mask, tail: Mask) -> dict[str, float]:
         """`coverage@k`, `gini@k` and `long_tail@k` of the lists of some users, each in [0, 1].

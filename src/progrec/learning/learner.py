@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ from progrec.learning.evaluation import Task
 from progrec.learning.losses import LOSSES
 from progrec.learning.ncf import NCF
 from progrec.learning.vocabulary import Rows
-from progrec.tracking import loggable
+from progrec.runs import loggable
 
 # Lightning's advice that does not apply here.
 NOT_APPLICABLE = (
@@ -114,8 +114,7 @@ class Learner(pl.LightningModule):
             figures |= evaluation.evaluate(NetworkScorer(self.network), self.validation, self.k)
             self.network.train()
         # `step` is where Lightning's loggers put the figures; they would count batches else.
-        logged = {loggable(name): value for name, value in figures.items()}
-        self.log_dict(logged | {"step": float(epoch)})
+        self.log_dict(logged(figures) | {"step": float(epoch)})
         self.curve.append({"epoch": epoch, **figures})
 
     @torch.no_grad()
@@ -193,11 +192,15 @@ def _threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def logged(figures: Mapping[str, float]) -> dict[str, float]:
+    """An epoch's figures under the names that a run has them by."""
+    return {f"towers/{loggable(name)}": value for name, value in figures.items()}
+
+
 def early_stopping(metric: str, patience: int) -> EarlyStopping:
     """Stops when a metric has not risen for so many epochs."""
-    return EarlyStopping(
-        loggable(metric), mode="max", patience=patience, check_on_train_epoch_end=True
-    )
+    (name,) = logged({metric: 0})
+    return EarlyStopping(name, mode="max", patience=patience, check_on_train_epoch_end=True)
 
 
 def best_epoch(curve: Curve, metric: str) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from progrec.learning.bundle import Bundle
-from progrec.tracking import Run
+from progrec.runs import Run
 
 N_EXAMPLES = 3
 

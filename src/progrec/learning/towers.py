@@ -12,7 +12,7 @@ from progrec.learning.evaluation import Task
 from progrec.learning.history import History
 from progrec.learning.learner import Curve, Learner, NetworkScorer
 from progrec.learning.ncf import NCF
-from progrec.tracking import Run
+from progrec.runs import Run
 
 
 def train(
@@ -52,6 +52,11 @@ def search(
         for start, network in networks.items()
     }
     best = max(starts, key=lambda start: figures[start][f"ndcg@{k}"])
+    # The figure that a sweep compares is the first of a run: MLflow shows it first.
+    run.log_metrics({f"validation/ndcg@{k}": figures[best][f"ndcg@{k}"]}, step=0)
+    untrained: Curve = [] if best is None else [{"epoch": 0} | figures[best]]
+    if untrained:
+        run.log_metrics(learner.logged(figures[best]), step=0)
     student = Learner(networks[best].train(), config, task, k)
     learner.fit(
         student,
@@ -61,7 +66,6 @@ def search(
         callbacks=[learner.early_stopping(f"ndcg@{k}", config.trainer.patience)],
         logger=run.logger(),
     )
-    untrained: Curve = [] if best is None else [{"epoch": 0} | figures[best]]
     curve = untrained + student.curve
     return Recipe(start=best, epochs=learner.best_epoch(curve, f"ndcg@{k}")), curve
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from progrec import content, progress, settings, stage
 from progrec.errors import InputError
+from progrec.figures import days as pictured
 from progrec.learning import config as configs
 from progrec.learning import daily, dataset, prequential, pyfunc, summary
+from progrec.learning import job as jobs
 from progrec.learning.bundle import Bundle, Link, Provenance
 from progrec.learning.chain import Chain, Delta
-from progrec.learning.config import Job, UpdateConfig
-from progrec.tracking import Run, Tracking
+from progrec.learning.config import UpdateConfig
+from progrec.learning.job import Job
+from progrec.learning.prequential import Figures
+from progrec.runs import Run
+from progrec.tracking import UPDATE, Tracking
 
-EXPERIMENT = "update"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def update(config: UpdateConfig, k: int, run: Run) -> Bundle:
@@ -28,7 +37,8 @@ def update(config: UpdateConfig, k: int, run: Run) -> Bundle:
     Args:
         config: the resolved configuration.
         k: length of the lists that are measured.
-        run: gets each day's figures, those of days that were learned before included.
+        run: gets each day's figures and their picture, those of days that were learned before
+            included.
 
     Returns:
         The bundle after the last day: the cold model itself if there is none.
@@ -50,7 +60,16 @@ def update(config: UpdateConfig, k: int, run: Run) -> Bundle:
     days = [(link.date, link.users, link.figures) for link in bundle.provenance.chain]
     prequential.write(days, config.report)
     summary.write(summary.of_days(days, k), config.report.with_suffix(".json"))
+    measured = [day for day in days if day[2]]
+    if measured:
+        run.log_figures({"days": _picture(measured, f"ndcg@{k}")})
     return bundle
+
+
+def _picture(days: Sequence[tuple[date, int, Figures]], metric: str) -> Figure:
+    dates, users, figures = zip(*days, strict=True)
+    models = {name: [each[name][metric] for each in figures] for name in figures[0]}
+    return pictured.prequential(dates, users, models, metric)
 
 
 def _linked(bundle: Bundle, delta: Delta, chain: Chain, config: UpdateConfig, k: int) -> Bundle:
@@ -94,12 +113,17 @@ def _run(composed: DictConfig) -> None:
     """Updates the bundle as conf/update.yaml says."""
     with stage.running("update") as done:
         config = configs.update_config(composed)
-        job = Job.current()
+        job = Job.current("update")
         config = job.placed(config)
         general = settings.load()
-        with job.run(Tracking(general.registry), EXPERIMENT, config) as run:
+        tracking = Tracking(general.registry)
+        # Whether there is a parent, the update itself says.
+        parent = content.digest(config.parent) if config.parent.is_dir() else ""
+        with job.run(tracking, UPDATE, config, tracking.find_run(parent)) as run:
+            run.tag("parent_digest", parent)
             bundle = update(config, general.evaluate.k, run)
-            if bundle.digest != content.digest(config.parent):
+            run.rename(f"{job.name}, up to {bundle.watermark}")
+            if bundle.digest != parent:
                 # Else it is its parent still, whose maker is another run.
                 data = config.data / dataset.EVENTS
                 run.log_dataset("deltas", data, bundle.provenance.data_digest)
@@ -111,4 +135,4 @@ def _run(composed: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    configs.composed("update", _run)
+    jobs.composed("update", _run)

@@ -10,12 +10,10 @@ import typer
 from progrec import atomic, settings, stage
 from progrec.learning import pyfunc
 from progrec.learning.bundle import Bundle, BundleError
-from progrec.registry import champion, gate
-from progrec.registry.decision import Decision
+from progrec.registry import champion, description, gate
+from progrec.registry.decision import GATE, Decision
 from progrec.settings import Settings
-from progrec.tracking import CHALLENGER, Tracking, Version
-
-EXPERIMENT = "publish"
+from progrec.tracking import CHALLENGER, UPDATE, Tracking, Version
 
 
 class Publication(NamedTuple):
@@ -58,6 +56,10 @@ def publish(path: Path, features: Path, tracking: Tracking, config: Settings) ->
     if decision is None:
         tracking.set_alias(CHALLENGER, version)
         decision = decide(bundle, features, tracking, config)
+        runs = tracking.lineage(bundle.digest)
+        for run in runs[:1]:
+            run.tag(GATE, decision.word)
+        tracking.describe(version, description.markdown(bundle, decision, runs))
         decision.keep(tracking, version)
     if decision.promoted and tracking.aliased(CHALLENGER) == version:
         champion.promote(tracking, version)
@@ -94,7 +96,8 @@ def _loaded(tracking: Tracking, version: Version) -> Bundle | None:
 
 def _log_again(bundle: Bundle, path: Path, tracking: Tracking) -> None:
     """Logs a bundle that came from DVC's cache: no run of this store has made it."""
-    with tracking.run(EXPERIMENT, name="restored", params={}, tags={}) as run:
+    name = f"restored, up to {bundle.watermark}"
+    with tracking.run(UPDATE, name, params={}, tags={}) as run:
         pyfunc.log(run, bundle, path)
 
 

@@ -1,0 +1,1 @@
+"""Numbers -> pictures: pure functions that a run keeps the results of."""
