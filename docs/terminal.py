@@ -75,8 +75,8 @@ def main(recorded: Path) -> None:
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 900, "height": 700})
-        page.set_content(f"<style>body {{ margin: 0 }} svg {{ width: 900px }}</style>{svg}")
+        page = browser.new_page(viewport={"width": 860, "height": 700})
+        page.set_content(f"<style>body {{ margin: 0 }} svg {{ width: 860px }}</style>{svg}")
         page.locator("svg").first.screenshot(path=PICTURE)
         browser.close()
 
