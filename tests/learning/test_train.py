@@ -161,7 +161,7 @@ def test_the_search_is_what_the_logger_sees_and_the_curve_on_disk(
     assert list(rows[0]) == ["epoch", "loss", "ndcg@3", "recall@3", "hr@10", "mrr", "coverage@3"]
     assert [{key: float(value) for key, value in row.items()} for row in rows] == curve
     assert [step for step, _ in recorder.epochs] == [1, 2]
-    assert [row["loss"] for _, row in recorder.epochs] == pytest.approx(
+    assert [row["towers/loss"] for _, row in recorder.epochs] == pytest.approx(
         [row["loss"] for row in curve]
     )
 
