@@ -70,11 +70,9 @@ def test_the_run_has_pictures_of_the_training_and_of_the_data(
     (run,) = project.runs("train", f"tags.bundle_digest = '{_digest(trained.stdout)}'")
 
     pictures = project.client.list_artifacts(run.info.run_id, "figures")
-    assert [Path(picture.path).stem for picture in pictures] == [
-        "amounts",
-        "interactions",
-        "training",
-    ]
+    # Evaluation adds its own.
+    names = {Path(picture.path).stem for picture in pictures}
+    assert {"amounts", "interactions", "training"} <= names
 
 
 def test_the_run_names_its_data_by_their_hash(
