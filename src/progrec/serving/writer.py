@@ -23,7 +23,7 @@ SECONDS = 0.02
 """After so long a transaction takes no more works: while it lasts no other process can write."""
 
 CHECKPOINT_SECONDS = 1.0
-"""How often what is in the log is put into the file."""
+"""How often what is in the log is put into the file, beside the commits."""
 
 
 class Writer:
@@ -40,6 +40,7 @@ class Writer:
         self._waiting: list[_Job] = []
         self._closed = False
         self._changed = threading.Condition()
+        self._copied = threading.Event()
         self._checkpoints = Ticker(CHECKPOINT_SECONDS, self._checkpoint)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
@@ -99,10 +100,15 @@ class Writer:
         return connection
 
     def _checkpoint(self) -> None:
-        """Puts what is in the log into the file, and has the log begin anew."""
+        """Puts what is in the log into the file; the writer adds to the log meanwhile."""
         with database.remedies(self._path), closing(database.connect(self._path)) as connection:
-            # Nearly all of it while others write; they wait for what they have added meanwhile.
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._copied.set()
+
+    def _begin_log_anew(self, connection: sqlite3.Connection) -> None:
+        """Puts the little that came since into the file; else the log would grow without end."""
+        if self._copied.is_set():
+            self._copied.clear()
             connection.execute("PRAGMA wal_checkpoint(RESTART)")
 
     def _next(self) -> list[_Job]:
@@ -119,6 +125,7 @@ class Writer:
             sqlite3.Error: it could not begin or be committed; nothing of it is kept.
         """
         outcomes: list[_Outcome] = []
+        self._begin_log_anew(connection)
         with connection:  # BEGIN is ours, COMMIT or ROLLBACK its
             connection.execute("BEGIN IMMEDIATE")
             end = perf_counter() + SECONDS
