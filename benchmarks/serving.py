@@ -35,6 +35,7 @@ from progrec.serving.store import Store
 from progrec.tracking import Tracking
 
 USERS, PRODUCTS, SHOPPERS = 1_600_000, 54_000, 100_000
+FACTORS = 32  # of the model, whose other settings are those of conf/
 POOL = 50  # products that wait in each shopper's queue
 ROUNDS = 3
 EVENTS_A_SECOND, EVENTS_AT_ONCE = 500, 10  # that come in while latency is measured
@@ -72,6 +73,8 @@ def _crown(shop: Shop) -> None:
     """Trains nothing: a bundle as large as that of such a shop."""
     with contextlib.chdir(shop.folder):
         training, _ = update.settings()
+        model = training.model.model_copy(update={"factors": FACTORS})
+        training = training.model_copy(update={"model": model})
         path = Path("bundle")
         bundle = large_shop.bundle_of(shop.users, shop.products, training, seed=0).save(path)
         tracking = Tracking(settings.load().registry)

@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.text import Text
 
-COLUMNS = 110
+COLUMNS = 120
 FIRST = "Running stage 'train'"
 NOISE = (
     "Updating lock file",

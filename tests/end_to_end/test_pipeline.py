@@ -88,6 +88,7 @@ def test_an_edited_model_setting_trains_again_and_prepares_nothing(project: Proj
         assert project.repro() == ["train", *AFTER_THE_MODEL]
 
 
+@pytest.mark.slow
 def test_an_edited_update_setting_updates_again_and_trains_nothing(project: Project) -> None:
     with edited(project, "conf/update/daily.yaml", "epochs: 3", "epochs: 1"):
         assert project.repro() == ["update", "publish"]

@@ -35,6 +35,7 @@ def do(shop: Page, product_id: str, what: str) -> None:
     expect(done).to_have_text([str(datetime.now(UTC).date()), what, product_id])
 
 
+@pytest.mark.slow
 def test_a_known_shopper_clicks_through_a_purchase_and_it_never_returns(
     shop: Page, project: Project
 ) -> None:
