@@ -15,7 +15,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from progrec.serving import follower, service
+from progrec.serving import follower, garbage, service
 from progrec.serving.store import Store
 from progrec.settings import QueueSettings
 from serving.live import SERVED, serving
@@ -66,7 +66,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(PROJECT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     # A service freezes the heap once in its life; here a hundred of them share one process.
-    monkeypatch.setattr(follower, "gc", Mock())
+    monkeypatch.setattr(garbage, "gc", Mock())
     # Nor shall it change the tests' own logging.
     monkeypatch.setattr(service.logs, "configure", Mock())
     # NiceGUI lives once in a process: the shop page is for services in one of their own.

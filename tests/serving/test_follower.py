@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from progrec import settings
 from progrec.learning.bundle import BundleError
 from progrec.registry.champion import WrongDigestError
-from progrec.serving import follower
+from progrec.serving import follower, garbage
 from progrec.serving.follower import Champion
 from progrec.tracking import Version
 from scored import bundle_of
@@ -30,7 +30,7 @@ def test_ready_with_a_bundle(client: TestClient):
 
 
 def test_the_garbage_collector_leaves_the_bundle_alone(client: TestClient):
-    assert follower.gc.mock_calls == [call.unfreeze(), call.collect(), call.freeze()]
+    assert garbage.gc.mock_calls == [call.unfreeze(), call.collect(), call.freeze()]
 
 
 def test_not_ready_without_one(waiting: TestClient):

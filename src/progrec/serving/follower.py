@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from progrec.learning.bundle import BundleError
 from progrec.learning.touches import Done
-from progrec.serving import candidates, sync
+from progrec.serving import candidates, garbage, sync
 from progrec.serving.assortment import Assortment
 from progrec.serving.candidates import ScoredCatalogue
 from progrec.serving.logs import FACTS
@@ -160,10 +159,7 @@ class Follower:
             allowed=champion.assortment.row.__contains__,
         )
         self.champion = champion
-        # A collection that walks the bundle would stall requests; what is frozen it leaves alone.
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+        garbage.freeze()
         metrics().swapped()
         facts = {"version": champion.version, "digest": catalogue.digest}
         logger.info("recommending with a champion", extra={FACTS: facts})

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from progrec import settings
+from progrec.serving import garbage
 
 LIBRARY = "nicegui"
 OWN = "/_nicegui"
@@ -44,6 +45,7 @@ async def _open(app: Starlette) -> AsyncIterator[None]:
         pages = shop_page.site(bentoml.get_current_service().storefront)
         app.routes.append(_Root(pages, shop_page.made_here))
         async with pages.router.lifespan_context(pages):
+            garbage.freeze()
             yield
         return
     yield
