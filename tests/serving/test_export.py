@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,9 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from progrec import cli
 from progrec.errors import InputError
 from progrec.events.ingest import Counts
 from progrec.events.schema import COLUMNS
@@ -24,25 +21,11 @@ from progrec.serving import store as store_module
 from progrec.serving.export import export
 from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
-from raw_shop import PARAMS, Shop
-from serving.written import record
+from raw_shop import Shop
+from serving.accepted import DAY, NOON, accept, event
 
-NOON = datetime(2020, 3, 1, 12, tzinfo=UTC)
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+HOUR = timedelta(hours=1)
 LATER = date(2030, 1, 1)
-
-
-def event(name: str, time: datetime = NOON, kind="view", user="u", item="p", **more) -> Event:
-    return Event(time, kind, user, item, event_id=name, **more)
-
-
-def accept(store: Store, received: datetime, *events: Event) -> None:
-    """Records events as if they had come in at that time."""
-    new = record(store, events)
-    ids = [(event.identity,) for event, is_new in zip(events, new, strict=True) if is_new]
-    with closing(sqlite3.connect(store.path)) as connection, connection:
-        text = received.isoformat(timespec="microseconds")
-        connection.executemany(f"UPDATE events SET received_at = '{text}' WHERE event_id = ?", ids)
 
 
 @pytest.fixture
@@ -374,51 +357,3 @@ def test_the_files_hold_the_accepted_events_of_the_days_that_are_over(
                 assert sorted(exported) == sorted(over)
                 assert contents(data).items() >= before.items()
     shutil.rmtree(folder)
-
-
-# The command
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """`progrec events export` in a folder of its own; the lines that it prints."""
-    shutil.copy(PARAMS, tmp_path)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*options: str) -> list[str]:
-        result = CliRunner().invoke(cli.app, ["events", "export", *options], catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return result.output.splitlines()
-
-    return run
-
-
-def test_the_command_prints_a_line_a_day_and_a_total(command, store: Store):
-    for number in range(3):
-        time = NOON + number * DAY
-        accept(store, time, event(f"a{number}", time), event(f"b{number}", time))
-
-    assert command("--before", "2020-03-03") == [
-        "data/events/service-2020-03-01.parquet: 2 events",
-        "data/events/service-2020-03-02.parquet: 2 events",
-        "4 events are new before 2020-03-03 (UTC); 2 of later days wait",
-    ]
-    assert command("--before", "2020-03-03", "--out", "data") == [
-        "nothing is new before 2020-03-03 (UTC); 2 of later days wait"
-    ]
-
-
-def test_the_command_leaves_out_today(command, store: Store, monkeypatch: pytest.MonkeyPatch):
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz=None) -> datetime:
-            return datetime(2020, 3, 2, 23, 30, tzinfo=UTC).astimezone(tz)
-
-    monkeypatch.setattr(cli, "datetime", Clock)
-    accept(store, NOON, event("yesterday's"))
-    accept(store, NOON + DAY, event("today's", NOON + DAY), event("of yesterday, come in today"))
-
-    assert command() == [
-        "data/events/service-2020-03-01.parquet: 1 events",
-        "1 events are new before 2020-03-02 (UTC); 2 of later days wait",
-    ]
