@@ -26,7 +26,7 @@ import typer
 from benchmarks import large_shop, scoring, update
 from benchmarks.empty import ANSWER
 from benchmarks.processes import aside
-from benchmarks.servers import PROJECT, Server, bento, serving, uvicorn, wrk
+from benchmarks.servers import FEW, MANY, PROJECT, Server, bento, serving, uvicorn, wrk
 from progrec import settings
 from progrec.learning import pyfunc
 from progrec.registry import champion
@@ -115,14 +115,14 @@ def throughput(shop: Shop, seconds: int) -> tuple[Report, float]:
             # Each round asks for others, whose queues are as they were made: warm.
             rates = [
                 [
-                    wrk(server, "recommend", seconds, shop.shoppers, first)
+                    wrk(server, "recommend", seconds, MANY, shop.shoppers, first)
                     for server in (service, empty, bare)
                 ]
                 for first in range(0, shop.shoppers, -(-shop.shoppers // ROUNDS))
             ]
         day = (large_shop.TODAY + timedelta(1)).isoformat()
         batches = [
-            wrk(service, "events", seconds, shop.shoppers, shop.products, place, day)
+            wrk(service, "events", seconds, FEW, shop.shoppers, shop.products, place, day)
             for place in range(ROUNDS)
         ]
         report = {

@@ -20,6 +20,7 @@ from progrec.serving.failures import Refused
 from progrec.serving.filters import Filters
 from scored import bundle_of
 from serving.shop import Shop
+from serving.visits import Chosen
 from serving.web import event, figure, post, products
 
 ROWS = [
@@ -126,7 +127,9 @@ def test_the_products_of_one_bundle_are_not_taken_for_those_of_the_next(file: Pa
 def test_candidates_are_the_best_of_those_that_pass(passed: set[str], n: int):
     shop = Shop()
     every = candidates(shop, "ann", n=8, exclude=["b0"], touched=())
-    found = candidates(shop, "ann", n=n, exclude=["b0"], touched=(), allowed=passed.__contains__)
+    found = candidates(
+        shop, "ann", n=n, exclude=["b0"], touched=(), allowed=Chosen(passed.__contains__)
+    )
     assert found == [each for each in every if each.product_id in passed][:n]
 
 

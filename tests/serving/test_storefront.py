@@ -120,7 +120,7 @@ def test_the_queue_is_in_the_order_of_turns(front: Storefront):
     view = look(front)
     assert view.pool[0] == Entry("x", 0, 3.0)
     assert [entry.counter for entry in view.pool] == sorted(entry.counter for entry in view.pool)
-    assert [each.product_id for each in view.cards] == [entry[0] for entry in view.pool[:3]]
+    assert [each.product_id for each in view.cards] == [entry.product_id for entry in view.pool[:3]]
 
 
 def test_a_purchase_never_comes_back(front: Storefront):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from msgspec.structs import astuple
 
 from progrec.errors import InputError
 from progrec.serving import sessions
@@ -146,7 +147,9 @@ class Shoppers(RuleBasedStateMachine):
     def the_queues_are_the_twins(self):
         for user in [*NAMES, *map(sessions.key, SESSIONS)]:
             owner = self.twin.owner(user)
-            assert [list(entry) for entry in self.store.queue(user)] == self.twin.pools[owner]
+            assert [list(astuple(entry)) for entry in self.store.queue(user)] == self.twin.pools[
+                owner
+            ]
             assert self.store.purchased(user) == self.twin.barred(owner)
 
     @rule()

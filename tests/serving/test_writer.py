@@ -1,14 +1,10 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sqlite3
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -51,33 +47,21 @@ def insert(*numbers: int) -> Work:
 
 
 def outcomes(writer: Writer, *works: Work) -> list[object]:
-    """What becomes of works that wait together, because the writer is busy."""
+    """What becomes of works that are asked for in one turn of an event loop."""
 
     async def together() -> list[object]:
-        async with busy(writer):
-            waiting = [asyncio.ensure_future(writer.write(work)) for work in works]
-            await asyncio.sleep(0)  # each has handed over its work
+        waiting = [writer.write(work) for work in works]
         return await asyncio.gather(*waiting, return_exceptions=True)
 
     return asyncio.run(together())
 
 
-@asynccontextmanager
-async def busy(writer: Writer) -> AsyncIterator[None]:
-    """Keeps the writer's thread from what comes next, until the body has ended."""
-    started, release = threading.Event(), threading.Event()
-
-    def hold(_: sqlite3.Connection) -> None:
-        started.set()
-        release.wait()
-
-    first = asyncio.ensure_future(writer.write(hold))
-    await asyncio.to_thread(started.wait)
-    try:
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process writes until the body has ended."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
         yield
-    finally:
-        release.set()
-    await first
 
 
 def test_what_is_answered_is_committed(writer: Writer, path: Path):
@@ -127,11 +111,24 @@ def test_all_that_waited_for_a_locked_file_are_told_so(
         works = [writer.write(insert(n)) for n in range(3)]
         return await asyncio.gather(*works, return_exceptions=True)
 
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(path):
         assert [type(each) for each in asyncio.run(ask())] == [Busy] * 3
     assert outcomes(writer, insert(4)) == [1]
     assert kept(path) == [4]
+
+
+def test_the_event_loop_goes_on_while_another_process_writes(writer: Writer, path: Path):
+    async def ask() -> object:
+        with locked(path):
+            waiting = asyncio.ensure_future(writer.write(insert(1)))
+            for _ in range(100):  # turns of the loop, each of which comes
+                await asyncio.sleep(0)
+            late = asyncio.ensure_future(writer.write(insert(2)))
+            assert not waiting.done()
+        return await asyncio.gather(waiting, late)
+
+    assert asyncio.run(ask()) == [1, 1]
+    assert kept(path) == [1, 2]
 
 
 def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path):
@@ -140,23 +137,6 @@ def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path):
     with pytest.raises(InputError, match=r"numbers.db cannot be used: it is not a SQLite"):
         asyncio.run(writer.write(insert(1)))
     writer.close()
-
-
-def test_what_is_in_the_log_is_put_into_the_file_beside_the_commits(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    checkpoints: list[Callable[[], None]] = []
-    ticker = SimpleNamespace(close=lambda: None)
-    monkeypatch.setattr(module, "Ticker", lambda _, tick: checkpoints.append(tick) or ticker)
-    with closing(Writer(path)) as writer:
-        assert outcomes(writer, *(insert(n) for n in range(2000))) == [1] * 2000
-        shutil.copy(path, tmp_path / "before.db")
-        checkpoints[0]()
-        shutil.copy(path, tmp_path / "after.db")
-        assert outcomes(writer, insert(-1)) == [1]
-        assert kept(path) == list(range(-1, 2000))
-    assert kept(tmp_path / "before.db") == []
-    assert kept(tmp_path / "after.db") == list(range(2000))
 
 
 def test_closing_ends_what_waits_and_refuses_what_comes_later(path: Path):
@@ -173,40 +153,26 @@ def test_closing_ends_what_waits_and_refuses_what_comes_later(path: Path):
     assert asyncio.run(ask()) == [1] * 200
 
 
-def test_whoever_does_not_wait_harms_nobody(writer: Writer, path: Path):
+def test_closing_ends_what_waits_for_another_process(path: Path):
     async def ask() -> object:
-        async with busy(writer):
-            gone = asyncio.ensure_future(writer.write(insert(1)))
-            await asyncio.sleep(0)
-            gone.cancel()
-        return await writer.write(insert(2))
+        writer = Writer(path)
+        with locked(path):
+            waiting = asyncio.ensure_future(writer.write(insert(1)))
+            for _ in range(3):  # until it waits in a thread
+                await asyncio.sleep(0)
+        writer.close()
+        return await waiting
 
     assert asyncio.run(ask()) == 1
-    assert kept(path) == [1, 2]
+    assert kept(path) == [1]
 
 
-def test_several_event_loops_share_it(writer: Writer, path: Path):
-    async def some(start: int) -> list[object]:
-        return await asyncio.gather(*[writer.write(insert(n)) for n in range(start, start + 20)])
-
-    with ThreadPoolExecutor(8) as threads:
-        runs = threads.map(lambda start: asyncio.run(some(start)), range(0, 320, 20))
-        assert list(runs) == [[1] * 20] * 16
-    assert kept(path) == list(range(320))
-
-
-def test_an_event_loop_that_was_closed_meanwhile_harms_no_other(writer: Writer, path: Path):
-    async def leave() -> None:
-        work = asyncio.ensure_future(writer.write(insert(1)))
-        await asyncio.sleep(0)
-        assert not work.done()
-
+def test_what_nobody_waits_for_any_more_is_done_all_the_same(writer: Writer, path: Path):
     async def ask() -> object:
-        async with busy(writer):
-            await asyncio.to_thread(asyncio.run, leave())
-            waiting = asyncio.ensure_future(writer.write(insert(2)))
-            await asyncio.sleep(0)
-        return await asyncio.wait_for(waiting, 10)
+        gone = asyncio.ensure_future(writer.write(insert(1)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await writer.write(insert(2))
 
     assert asyncio.run(ask()) == 1
     assert kept(path) == [1, 2]

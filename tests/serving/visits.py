@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 
 from progrec.serving import recommender
+from progrec.serving.candidates import Mask
 from progrec.serving.recommender import Recommendation, ScoredCatalogue
 from progrec.serving.store import Store
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A `Selection`, by what it says of one product."""
+
+    allows: Callable[[str], bool]
+
+    def __call__(self, product_id: str) -> bool:
+        return self.allows(product_id)
+
+    def among(self, catalogue: ScoredCatalogue) -> Mask:
+        return np.array([self(item) for item in catalogue.item_ids], dtype=bool)
 
 
 def recommend(
@@ -20,5 +37,6 @@ def recommend(
     peek: bool = False,
 ) -> list[Recommendation]:
     """What the shopper is shown."""
-    visit = recommender.recommend(store, catalogue, user_id, k=k, allowed=allowed, peek=peek)
+    selection = None if allowed is None else Chosen(allowed)
+    visit = recommender.recommend(store, catalogue, user_id, k=k, allowed=selection, peek=peek)
     return asyncio.run(visit)

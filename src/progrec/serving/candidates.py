@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from progrec.learning.touches import Done
-from progrec.serving.rules import Allowed
 
 Source = Literal["queue", "model", "similar", "category_popular", "popular"]
 """Where a product comes from: the rungs of the ladder, best first."""
@@ -64,7 +63,6 @@ class ScoredCatalogue(Protocol):
         """
 
 
-@runtime_checkable
 class Selection(Protocol):
     """Which products may be shown, as one is asked of a product and of a whole bundle at once."""
 
@@ -93,7 +91,7 @@ def candidates(
     exclude: Collection[str],
     touched: Sequence[str],
     done: Sequence[Done] = (),
-    allowed: Allowed | None = None,
+    allowed: Selection | None = None,
 ) -> list[Candidate]:
     """The best products for a user, down the ladder.
 
@@ -108,7 +106,7 @@ def candidates(
         exclude: the products not to recommend.
         touched: products that the user had to do with, as far back as anybody knows.
         done: what the user has done that the bundle does not know.
-        allowed: which products may be shown, quickest as a `Selection`; None: all.
+        allowed: which products may be shown; None: all.
 
     Returns:
         At most `n` products, each once and none of `exclude`; fewer when the catalogue has no more.
@@ -139,16 +137,12 @@ def _rungs(
     yield "popular", share
 
 
-def _free(
-    catalogue: ScoredCatalogue, exclude: Collection[str], allowed: Allowed | None = None
-) -> Mask:
+def _free(catalogue: ScoredCatalogue, exclude: Collection[str], allowed: Selection | None) -> Mask:
     """Which products may be shown, shape (n,)."""
-    if isinstance(allowed, Selection):
-        free = allowed.among(catalogue)
-    elif allowed is not None:
-        free = np.fromiter(map(allowed, catalogue.item_ids), bool, len(catalogue.item_ids))
-    else:
+    if allowed is None:
         free = np.ones(len(catalogue.item_ids), dtype=bool)
+    else:
+        free = allowed.among(catalogue)
     free[[catalogue.item_row[item] for item in exclude if item in catalogue.item_row]] = False
     return free
 

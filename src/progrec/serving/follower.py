@@ -9,11 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from progrec.learning.bundle import BundleError
 from progrec.learning.touches import Done
 from progrec.serving import candidates, garbage, sync
 from progrec.serving.assortment import Assortment
 from progrec.serving.candidates import ScoredCatalogue
+from progrec.serving.filters import Passing
 from progrec.serving.logs import FACTS
 from progrec.serving.messages import Model
 from progrec.serving.metrics import metrics
@@ -148,6 +151,7 @@ class Follower:
 
     def _crown(self, champion: Champion) -> None:
         catalogue = champion.catalogue
+        every = np.ones(len(champion.assortment.row), dtype=bool)
         # What the bundle computes at first use, it computes before the first request.
         candidates.candidates(
             catalogue,
@@ -156,7 +160,7 @@ class Follower:
             exclude=(),
             touched=[str(item) for item in catalogue.item_ids[:1]],
             done=[Done(item, "view", 1, catalogue.watermark) for item in catalogue.item_ids[:1]],
-            allowed=champion.assortment.row.__contains__,
+            allowed=Passing(champion.assortment, every, frozenset()),
         )
         self.champion = champion
         garbage.freeze()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
 
@@ -89,14 +90,15 @@ class BatchRequest(Request):
     k: Annotated[Count, Field(description="Products a user; at most serving.max_k.")] = 20
 
 
-class Model(BaseModel):
+@dataclass(slots=True)  # quicker to make than a BaseModel: each answer has one
+class Model:
     """The bundle that answered."""
 
-    version: int | None = Field(description="Its number in the registry.", examples=[3])
-    digest: str = Field(description="Hash of its files, as in dvc.lock.")
-    data_digest: str = Field(description="Hash of the data that it was trained on.")
-    watermark: date = Field(description="The last day whose events it has learned.")
-    age_seconds: float = Field(description="Time since the end of that day.")
+    version: Annotated[int | None, Field(description="Its number in the registry.", examples=[3])]
+    digest: Annotated[str, Field(description="Hash of its files, as in dvc.lock.")]
+    data_digest: Annotated[str, Field(description="Hash of the data that it was trained on.")]
+    watermark: Annotated[date, Field(description="The last day whose events it has learned.")]
+    age_seconds: Annotated[float, Field(description="Time since the end of that day.")]
 
     @staticmethod
     def age(watermark: date) -> float:

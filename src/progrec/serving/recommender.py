@@ -15,11 +15,11 @@ from progrec.serving.candidates import (
     LADDER,
     Candidate,
     ScoredCatalogue,
+    Selection,
     Source,
     candidates,
 )
 from progrec.serving.journal import write
-from progrec.serving.rules import Allowed
 from progrec.serving.store import Store
 from progrec.settings import QueueSettings
 
@@ -42,7 +42,7 @@ async def recommend(
     user_id: str,
     *,
     k: int,
-    allowed: Allowed | None = None,
+    allowed: Selection | None = None,
     peek: bool = False,
     scorers: Executor | None = None,
 ) -> list[Recommendation]:
@@ -79,7 +79,7 @@ class Visit(NamedTuple):
 
     user_id: str
     k: int
-    allowed: Allowed | None
+    allowed: Selection | None
     peek: bool
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
-from operator import itemgetter
-from typing import Annotated, NamedTuple
+from operator import attrgetter
+from typing import Annotated
 
 import msgspec
 
@@ -17,7 +17,7 @@ Allowed = Callable[[str], bool]
 """Whether a product may be shown this time."""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One product that waits in a shopper's queue."""
 
     product_id: str
@@ -39,7 +39,7 @@ def after_event(pool: Pool, product_id: str, weight: float) -> Pool:
     """
     for place, entry in enumerate(pool):
         if entry.product_id == product_id:
-            scored = entry._replace(score=entry.score + weight)
+            scored = Entry(product_id, entry.counter, entry.score + weight)
             return (*pool[:place], scored, *pool[place + 1 :])
     return (*pool, Entry(product_id, 0, weight)) if weight > 0 else pool
 
@@ -58,8 +58,9 @@ def due(pool: Pool, k: int, allowed: Allowed | None = None) -> Sequence[Entry]:
 def show(pool: Pool, entries: Sequence[Entry]) -> Pool:
     """The pool once entries of it were shown: at the end, their counters up by one."""
     moved = set(map(_product, entries))
-    rest = [entry for entry in pool if entry[0] not in moved]
-    return (*rest, *[Entry(item, counter + 1, score) for item, counter, score in entries])
+    rest = [entry for entry in pool if entry.product_id not in moved]
+    shown = [Entry(entry.product_id, entry.counter + 1, entry.score) for entry in entries]
+    return (*rest, *shown)
 
 
 def shortfall(pool: Pool, k: int, settings: QueueSettings, allowed: Allowed | None = None) -> int:
@@ -90,12 +91,12 @@ def joined(pool: Pool, other: Pool) -> Pool:
     """Two pools of one shopper: counters and scores add up, what only `other` has comes last."""
     more = {entry.product_id: entry for entry in other}
     both = [
-        Entry(item, counter + more[item].counter, score + more[item].score)
-        if item in more
-        else Entry(item, counter, score)
-        for item, counter, score in pool
+        Entry(entry.product_id, entry.counter + its.counter, entry.score + its.score)
+        if (its := more.get(entry.product_id))
+        else entry
+        for entry in pool
     ]
-    here = {entry.product_id for entry in pool}
+    here = set(map(_product, pool))
     return (*both, *[entry for entry in other if entry.product_id not in here])
 
 
@@ -144,7 +145,7 @@ def loads(text: str) -> Pool:
         ValueError: it is no queue: the triggers look at its products only, and at each by itself.
     """
     pool = _DECODER.decode(text).pool
-    if len({entry[0] for entry in pool}) < len(pool):
+    if len(set(map(_product, pool))) < len(pool):
         raise ValueError("it holds a product twice")
     return pool
 
@@ -162,12 +163,12 @@ def checked(text: str) -> Pool:
         pool = tuple(_entry(*entry) for entry in _list(entries))
     except (ValueError, TypeError, OverflowError):
         key, pool = None, ()
-    if key != "pool" or len({entry.product_id for entry in pool}) < len(pool):
+    if key != "pool" or len(set(map(_product, pool))) < len(pool):
         raise InputError(f'not a queue, {{"pool": [[product, counter, score], ...]}}: {text[:200]}')
     return pool
 
 
-_product, _counter, _score = itemgetter(0), itemgetter(1), itemgetter(2)
+_product, _counter, _score = map(attrgetter, Entry.__struct_fields__)
 
 
 def _list(value: object) -> list[list[object]]:

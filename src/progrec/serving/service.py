@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import chain
 
 import bentoml
 import torch
@@ -35,11 +37,14 @@ from progrec.serving.messages import (
     UserRecommendations,
 )
 from progrec.serving.metrics import metrics
-from progrec.serving.store import Store
+from progrec.serving.store import Event, Store
 from progrec.serving.storefront import Storefront
 from progrec.serving.ticker import Ticker
 
 NOT_READY = "no model is loaded yet; `make run` trains and registers one"
+
+AT_ONCE = 20
+"""Events that are kept in one piece, while nobody else is answered: some milliseconds."""
 
 SCORERS = 2
 """Shoppers scored at once: each takes a core, and some memory of its own."""
@@ -131,11 +136,11 @@ class Progrec:
         """
         messages.refuse_above(self._limits.max_events, "events", len(request.events))
         events, rejected = messages.validated(request.events, self._config)
+        received = kept.text(datetime.now(UTC))
+        some = [events[place : place + AT_ONCE] for place in range(0, len(events), AT_ONCE)]
         with metrics().queue("events"):
-            received = kept.text(datetime.now(UTC))
-            new = await self._store.write(
-                lambda connection: kept.record(connection, self._config.queue, events, received)
-            )
+            found = await asyncio.gather(*[self._keep(each, received) for each in some])
+        new = [*chain.from_iterable(found)]
         metrics().posted("accepted", sum(new))
         metrics().posted("duplicate", len(new) - sum(new))
         metrics().posted("rejected", len(rejected))
@@ -160,7 +165,7 @@ class Progrec:
         return Queue(
             user_id=request.user_id,
             session_id=request.session_id,
-            pool=[list(entry) for entry in pool],
+            pool=[[entry.product_id, entry.counter, entry.score] for entry in pool],
         )
 
     @bentoml.api
@@ -184,6 +189,11 @@ class Progrec:
                 raise
             raise failures.invalid("session_id", str(error)) from None
         return Merged(session_id=request.session_id, user_id=request.user_id)
+
+    async def _keep(self, events: Sequence[Event], received: str) -> list[bool]:
+        return await self._store.write(
+            lambda connection: kept.record(connection, self._config.queue, events, received)
+        )
 
     def _best(self, catalogue: ScoredCatalogue, user_id: str, k: int) -> list[Candidate]:
         exclude = self._store.purchased(user_id)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from weakref import WeakSet
@@ -43,11 +43,13 @@ class Store:
         self.settings = settings
         self._local = threading.local()
         self._handles: WeakSet[_Handle] = WeakSet()
+        self._writers: dict[asyncio.AbstractEventLoop, Writer] = {}
+        self._lock = threading.Lock()
         database.prepare(path)
 
     def close(self) -> None:
-        """Does what waits to be written, and closes the connections of all threads."""
-        if writer := vars(self).get("_writer"):
+        """Does what waits to be written, and closes all connections."""
+        for writer in self._writers.values():
             writer.close()
         for handle in list(self._handles):
             handle.connection.close()
@@ -72,7 +74,7 @@ class Store:
             yield connection
 
     async def write(self, work: Work[T]) -> T:
-        """Has a work done within a transaction that others of this process share.
+        """Has a work done within a transaction that others of this event loop share.
 
         Returns:
             What the work returns, once it is committed.
@@ -82,7 +84,7 @@ class Store:
             InputError: the file cannot be used.
             Exception: what the work raises; nothing of it is kept then.
         """
-        return await self._writer.write(work)
+        return await self._writer().write(work)
 
     def queue(self, user_id: str) -> Pool:
         """The user's pool; of a user without a queue, an empty one."""
@@ -170,9 +172,16 @@ class Store:
                 added += kept.add_purchases(connection, batch)
         return added
 
-    @cached_property
     def _writer(self) -> Writer:
-        return Writer(self.path)
+        """The running event loop's own."""
+        loop = asyncio.get_running_loop()
+        if writer := self._writers.get(loop):
+            return writer
+        with self._lock:
+            for gone in [each for each in self._writers if each.is_closed()]:
+                self._writers.pop(gone).close()
+            self._writers[loop] = Writer(self.path)
+            return self._writers[loop]
 
     @contextmanager
     def _begun(self, begin: str) -> Iterator[sqlite3.Connection]:

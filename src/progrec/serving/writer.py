@@ -1,49 +1,50 @@
-"""Group commit: one thread writes for a whole process, and what waits is made durable together."""
+"""Group commit: what waits to be written is made durable together."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
 from progrec.serving import database
-from progrec.serving.ticker import Ticker
+from progrec.serving.checkpoints import Checkpoints
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
-"""What is done within a transaction, which it must not end."""
+"""What is done within a transaction, which it must not end; a few milliseconds at most."""
 
-SECONDS = 0.02
-"""After so long a transaction takes no more works: while it lasts no other process can write."""
+SECONDS = 0.01
+"""After so long a transaction takes no more works.
 
-CHECKPOINT_SECONDS = 1.0
-"""How often what is in the log is put into the file, beside the commits."""
+While it lasts no other process can write, and the event loop does nothing else.
+"""
 
 
 class Writer:
-    """A thread with a connection of its own.
+    """A connection of an event loop's own.
 
-    A commit waits for the disk, longer than the work before it takes. What comes in meanwhile is
-    done in the next transaction, all of it in one: each work wholly or not at all, in order of
-    arrival. None is answered before it is committed.
+    All that is asked for in one turn of the loop is done in one transaction: each work wholly or
+    not at all, in order of arrival. None is answered before it is committed.
+
+    It is done in the loop itself: to hand a work to a thread and its result back takes as long as
+    the work, and a thread would run only while the loop does not. What may take longer, to wait for
+    another process, is done in a thread.
     """
 
     def __init__(self, path: Path) -> None:
         """Takes a store that is there."""
         self._path = path
         self._waiting: list[_Job] = []
+        self._scheduled: asyncio.Handle | asyncio.Task[None] | None = None
         self._closed = False
-        self._changed = threading.Condition()
-        self._copied = threading.Event()
-        self._checkpoints = Ticker(CHECKPOINT_SECONDS, self._checkpoint)
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-        self._thread.start()
+        self._checkpoints = Checkpoints(path)
+        self._thread = ThreadPoolExecutor(1, "writer")
 
     async def write(self, work: Work[T]) -> T:
         """Has a work done.
@@ -57,83 +58,101 @@ class Writer:
             RuntimeError: the writer is closed.
             Exception: what the work raises; nothing of it is kept then.
         """
+        if self._closed:
+            raise RuntimeError(f"{self._path} is closed")
         loop = asyncio.get_running_loop()
         job = _Job(work, loop.create_future())
-        with self._changed:
-            if self._closed:
-                raise RuntimeError(f"{self._path} is closed")
-            self._waiting.append(job)
-        # Not at once: what other requests of this turn of the loop ask for comes along.
-        loop.call_soon(self._wake)
+        self._waiting.append(job)
+        if not self._scheduled:
+            # Not at once: what other requests of this turn ask for comes along.
+            self._scheduled = loop.call_soon(self._turn)
         result: T = await job.future
         return result
 
     def close(self) -> None:
         """Returns when everything that waits is done."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        self._thread.join()
-        self._checkpoints.close()
-
-    def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify()
-
-    def _run(self) -> None:
-        connection: sqlite3.Connection | None = None
-        while jobs := self._next():
+        self._closed = True
+        self._thread.shutdown()
+        while self._waiting:
             try:
                 with database.remedies(self._path):
-                    connection = connection or self._connect()
-                    outcomes = self._committed(connection, jobs)
-            except Exception as error:  # whoever waits has to hear of it, whatever it is
-                outcomes = [_Outcome(job.future, None, error) for job in jobs]
-            _tell(outcomes)
-        if connection:
+                    if not self._connection.in_transaction:
+                        _begin_patiently(self._connection)
+            except Exception as error:
+                self._fail(error)
+            else:
+                self._commit()
+        self._checkpoints.close()
+        if connection := vars(self).get("_connection"):
             connection.close()
 
-    def _connect(self) -> sqlite3.Connection:
+    @cached_property
+    def _connection(self) -> sqlite3.Connection:
         connection = database.connect(self._path)
         # By default every so many pages a commit, and who waits for it, would wait for this too.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
+        # Nor does the event loop wait for whoever else writes or reads.
+        connection.execute("PRAGMA busy_timeout = 0")
         return connection
 
-    def _checkpoint(self) -> None:
-        """Puts what is in the log into the file; the writer adds to the log meanwhile."""
-        with database.remedies(self._path), closing(database.connect(self._path)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        self._copied.set()
+    def _turn(self) -> None:
+        """Does some of what waits, if nobody else is in the way."""
+        loop = asyncio.get_running_loop()
+        try:
+            with database.remedies(self._path):
+                begun = self._begin()
+        except Exception as error:  # whoever waits has to hear of it, whatever it is
+            self._fail(error)
+        else:
+            if not begun:
+                self._scheduled = loop.create_task(self._patiently())
+                return
+            self._commit()
+        self._scheduled = loop.call_soon(self._turn) if self._waiting else None
 
-    def _begin_log_anew(self, connection: sqlite3.Connection) -> None:
-        """Puts the little that came since into the file; else the log would grow without end."""
-        if self._copied.is_set():
-            self._copied.clear()
-            connection.execute("PRAGMA wal_checkpoint(RESTART)")
+    def _begin(self) -> bool:
+        """Begins, if no other process writes."""
+        if self._checkpoints.overdue:
+            self._checkpoints.begin_log_anew(self._connection)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        return True
 
-    def _next(self) -> list[_Job]:
-        """What waits, once something does; nothing when the writer is closed and all is done."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            jobs, self._waiting = self._waiting, []
-        return jobs
+    async def _patiently(self) -> None:
+        """Does some of what waits, as soon as no other process writes."""
+        loop = asyncio.get_running_loop()
+        try:
+            with database.remedies(self._path):
+                await loop.run_in_executor(self._thread, _begin_patiently, self._connection)
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._commit()
+        self._scheduled = loop.call_soon(self._turn) if self._waiting else None
 
-    def _committed(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> list[_Outcome]:
-        """What became of the first jobs, which are one transaction; the others wait on.
+    def _fail(self, error: Exception) -> None:
+        jobs, self._waiting = self._waiting, []
+        _settle([_Outcome(job.future, None, error) for job in jobs])
 
-        Raises:
-            sqlite3.Error: it could not begin or be committed; nothing of it is kept.
-        """
+    def _commit(self) -> None:
+        """Does the first of what waits, and commits it; the transaction has begun."""
         outcomes: list[_Outcome] = []
-        self._begin_log_anew(connection)
-        with connection:  # BEGIN is ours, COMMIT or ROLLBACK its
-            connection.execute("BEGIN IMMEDIATE")
-            end = perf_counter() + SECONDS
-            while len(outcomes) < len(jobs) and (not outcomes or perf_counter() < end):
-                outcomes.append(self._attempt(connection, jobs[len(outcomes)]))
-        with self._changed:
-            self._waiting[:0] = jobs[len(outcomes) :]
-        return outcomes
+        end = perf_counter() + SECONDS
+        try:
+            with database.remedies(self._path), self._connection as connection:
+                for job in self._waiting:
+                    outcomes.append(self._attempt(connection, job))
+                    if perf_counter() > end:
+                        break
+        except Exception as error:  # it was not committed, and nothing of it is kept
+            self._fail(error)
+        else:
+            self._waiting = self._waiting[len(outcomes) :]
+            _settle(outcomes)
 
     def _attempt(self, connection: sqlite3.Connection, job: _Job) -> _Outcome:
         """What a work returns or raises; what it did before it raised is taken back.
@@ -154,6 +173,15 @@ class Writer:
         return outcome
 
 
+def _begin_patiently(connection: sqlite3.Connection) -> None:
+    """Begins as soon as no other process writes."""
+    connection.execute(f"PRAGMA busy_timeout = {round(database.BUSY_SECONDS * 1000)}")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    finally:
+        connection.execute("PRAGMA busy_timeout = 0")
+
+
 class _Job(NamedTuple):
     work: Work[Any]
     future: asyncio.Future[Any]
@@ -165,21 +193,12 @@ class _Outcome(NamedTuple):
     error: Exception | None
 
 
-def _tell(outcomes: Sequence[_Outcome]) -> None:
-    """Wakes each event loop once, however many wait in it."""
-    loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = defaultdict(list)
-    for outcome in outcomes:
-        loops[outcome.future.get_loop()].append(outcome)
-    for loop, its in loops.items():
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits in it any more
-            loop.call_soon_threadsafe(_settle, its)
-
-
 def _settle(outcomes: Sequence[_Outcome]) -> None:
     for future, result, error in outcomes:
         if future.done():  # whoever asked has gone
             continue
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits in it any more
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
