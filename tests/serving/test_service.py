@@ -130,6 +130,16 @@ def test_a_session_is_merged_with_its_user(client: TestClient):
 # Events and queues
 
 
+def test_many_events_are_taken_in_order(client: TestClient):
+    views = [event(product_id=f"{n % 3}", event_id=f"view {n}") for n in range(60)]
+    events = [*views[:30], event(product_id="0", event_type="purchase"), *views[30:]]
+    assert post(client, "/events", {"events": events})["accepted"] == 61
+    # Ten views of each before the purchase, and ten after it.
+    assert post(client, "/queue", {"user_id": "new"})["pool"] == [["1", 0, 20.0], ["2", 0, 20.0]]
+    again = {"accepted": 0, "duplicates": 61, "rejected": []}
+    assert post(client, "/events", {"events": events}) == again
+
+
 def test_events_move_the_queue(client: TestClient):
     kinds = [("x", "view"), ("b1", "cart"), ("c0", "click"), ("b1", "remove_from_cart")]
     events = [event(product_id=item, event_type=kind) for item, kind in kinds]
