@@ -96,7 +96,7 @@ def test_an_experiment_is_listed_beside_its_commit_and_publishes_nothing(own: Pr
     own.run(f"dvc exp run --name narrow -S \"train.overrides='{overrides}'\" evaluate update")
 
     columns = "Experiment|validation|ndcg@|over_baseline|updated|train.overrides"
-    shown = own.run(f"dvc exp show --no-pager --drop '.*' --keep '{columns}'")
+    shown = own.run(f"env COLUMNS=120 dvc exp show --no-pager --drop '.*' --keep '{columns}'")
 
     header = next(line for line in shown.splitlines() if "Experiment" in line)
     # The tiny shop is too short for a validation's figure.
