@@ -167,6 +167,21 @@ def test_closing_ends_what_waits_for_another_process(path: Path):
     assert kept(path) == [1]
 
 
+def test_what_an_event_loop_has_left_is_finished_for_the_next(writer: Writer, path: Path):
+    async def leave() -> None:
+        work = asyncio.ensure_future(writer.write(insert(1)))
+        with locked(path):
+            for _ in range(3):  # until it waits in a thread
+                await asyncio.sleep(0)
+            assert not work.done()
+
+    asyncio.run(leave())
+    writer.finish()
+    assert kept(path) == [1]
+    assert outcomes(writer, insert(2)) == [1]
+    assert kept(path) == [1, 2]
+
+
 def test_what_nobody_waits_for_any_more_is_done_all_the_same(writer: Writer, path: Path):
     async def ask() -> object:
         gone = asyncio.ensure_future(writer.write(insert(1)))

@@ -178,10 +178,14 @@ class Store:
         if writer := self._writers.get(loop):
             return writer
         with self._lock:
-            for gone in [each for each in self._writers if each.is_closed()]:
-                self._writers.pop(gone).close()
-            self._writers[loop] = Writer(self.path)
-            return self._writers[loop]
+            ended = next((each for each in self._writers if each.is_closed()), None)
+            if ended is None:
+                writer = Writer(self.path)
+            else:
+                writer = self._writers.pop(ended)
+                writer.finish()
+            self._writers[loop] = writer
+            return writer
 
     @contextmanager
     def _begun(self, begin: str) -> Iterator[sqlite3.Connection]:

@@ -27,7 +27,7 @@ While it lasts no other process can write, and the event loop does nothing else.
 
 
 class Writer:
-    """A connection of an event loop's own.
+    """A connection of an event loop's own, one loop at a time.
 
     All that is asked for in one turn of the loop is done in one transaction: each work wholly or
     not at all, in order of arrival. None is answered before it is committed.
@@ -69,10 +69,9 @@ class Writer:
         result: T = await job.future
         return result
 
-    def close(self) -> None:
-        """Returns when everything that waits is done."""
-        self._closed = True
-        self._thread.shutdown()
+    def finish(self) -> None:
+        """Does all that waits, in place of an event loop that has ended; another may come then."""
+        self._thread.submit(int).result()  # what is still to be done there
         while self._waiting:
             try:
                 with database.remedies(self._path):
@@ -82,6 +81,13 @@ class Writer:
                 self._fail(error)
             else:
                 self._commit()
+        self._scheduled = None
+
+    def close(self) -> None:
+        """Returns when everything that waits is done."""
+        self._closed = True
+        self.finish()
+        self._thread.shutdown()
         self._checkpoints.close()
         if connection := vars(self).get("_connection"):
             connection.close()
