@@ -24,6 +24,15 @@ from serving.shop import Shop
 PROJECT = Path(__file__).parents[2]
 
 
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    """A database with a log and one table, which takes each number once."""
+    with closing(sqlite3.connect(tmp_path / "numbers.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY)")
+    return tmp_path / "numbers.db"
+
+
 @pytest.fixture(scope="session")
 def shop() -> Shop:
     return Shop()

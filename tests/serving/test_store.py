@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from progrec.learning.touches import Done
+from progrec.serving import kept
 from progrec.serving import store as store_module
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
@@ -218,6 +220,21 @@ def test_threads_share_a_store(store: Store):
     with ThreadPoolExecutor(4) as workers:
         list(workers.map(view, range(4)))
     assert store.queue("u") == (Entry("p", 0, 40.0),)
+
+
+def test_event_loops_share_a_store(store: Store):
+    async def view(worker: int) -> None:
+        events = [[event(event_id=f"{worker}-{turn}")] for turn in range(10)]
+        await asyncio.gather(
+            *[
+                store.write(lambda c, one=one: kept.record(c, store.settings, one, "2020"))
+                for one in events
+            ]
+        )
+
+    with ThreadPoolExecutor(4) as workers:
+        list(workers.map(lambda worker: asyncio.run(view(worker)), range(12)))
+    assert store.queue("u") == (Entry("p", 0, 120.0),)
 
 
 def test_readers_do_not_wait_for_a_writer(store: Store, shell: sqlite3.Connection):

@@ -18,23 +18,15 @@ Work = Callable[[sqlite3.Connection], object]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    with closing(sqlite3.connect(tmp_path / "numbers.db")) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY)")
-    return tmp_path / "numbers.db"
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[Writer]:
-    writer = Writer(path)
+def writer(numbers: Path) -> Iterator[Writer]:
+    writer = Writer(numbers)
     yield writer
     writer.close()
 
 
-def kept(path: Path) -> list[int]:
+def kept(numbers: Path) -> list[int]:
     """What somebody else sees."""
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(numbers)) as connection:
         return [n for (n,) in connection.execute("SELECT n FROM numbers ORDER BY n")]
 
 
@@ -57,53 +49,53 @@ def outcomes(writer: Writer, *works: Work) -> list[object]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(numbers: Path) -> Iterator[None]:
     """Another process writes until the body has ended."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+    with closing(sqlite3.connect(numbers, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
 
 
-def test_what_is_answered_is_committed(writer: Writer, path: Path):
+def test_what_is_answered_is_committed(writer: Writer, numbers: Path):
     async def ask() -> None:
         assert await writer.write(insert(1, 2)) == 2
-        assert kept(path) == [1, 2]
+        assert kept(numbers) == [1, 2]
 
     asyncio.run(ask())
 
 
-def test_what_waits_together_is_committed_together(writer: Writer, path: Path):
-    assert outcomes(writer, insert(1), insert(2), lambda _: kept(path)) == [1, 1, []]
-    assert kept(path) == [1, 2]
+def test_what_waits_together_is_committed_together(writer: Writer, numbers: Path):
+    assert outcomes(writer, insert(1), insert(2), lambda _: kept(numbers)) == [1, 1, []]
+    assert kept(numbers) == [1, 2]
 
 
 def test_a_transaction_that_has_lasted_takes_no_more(
-    writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch
+    writer: Writer, numbers: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "SECONDS", 0)
-    assert outcomes(writer, insert(1), lambda _: kept(path), insert(2)) == [1, [1], 1]
-    assert kept(path) == [1, 2]
+    assert outcomes(writer, insert(1), lambda _: kept(numbers), insert(2)) == [1, [1], 1]
+    assert kept(numbers) == [1, 2]
 
 
-def test_a_work_that_fails_takes_nothing_with_it(writer: Writer, path: Path):
+def test_a_work_that_fails_takes_nothing_with_it(writer: Writer, numbers: Path):
     before, bad, after = outcomes(writer, insert(1), insert(2, 1), insert(3))
     assert (before, after) == (1, 1)
     assert isinstance(bad, sqlite3.IntegrityError)
-    assert kept(path) == [1, 3]
+    assert kept(numbers) == [1, 3]
 
 
-def test_nobody_is_answered_by_a_transaction_that_the_database_ended(writer: Writer, path: Path):
+def test_nobody_is_answered_by_a_transaction_that_the_database_ended(writer: Writer, numbers: Path):
     def end(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
         raise sqlite3.OperationalError("ended")
 
     assert [str(each) for each in outcomes(writer, insert(1), end, insert(2))] == ["ended"] * 3
-    assert kept(path) == []
+    assert kept(numbers) == []
     assert outcomes(writer, insert(4)) == [1]
 
 
 def test_all_that_waited_for_a_locked_file_are_told_so(
-    writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch
+    writer: Writer, numbers: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
 
@@ -111,15 +103,15 @@ def test_all_that_waited_for_a_locked_file_are_told_so(
         works = [writer.write(insert(n)) for n in range(3)]
         return await asyncio.gather(*works, return_exceptions=True)
 
-    with locked(path):
+    with locked(numbers):
         assert [type(each) for each in asyncio.run(ask())] == [Busy] * 3
     assert outcomes(writer, insert(4)) == [1]
-    assert kept(path) == [4]
+    assert kept(numbers) == [4]
 
 
-def test_the_event_loop_goes_on_while_another_process_writes(writer: Writer, path: Path):
+def test_the_event_loop_goes_on_while_another_process_writes(writer: Writer, numbers: Path):
     async def ask() -> object:
-        with locked(path):
+        with locked(numbers):
             waiting = asyncio.ensure_future(writer.write(insert(1)))
             for _ in range(100):  # turns of the loop, each of which comes
                 await asyncio.sleep(0)
@@ -128,7 +120,7 @@ def test_the_event_loop_goes_on_while_another_process_writes(writer: Writer, pat
         return await asyncio.gather(waiting, late)
 
     assert asyncio.run(ask()) == [1, 1]
-    assert kept(path) == [1, 2]
+    assert kept(numbers) == [1, 2]
 
 
 def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path):
@@ -139,13 +131,13 @@ def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path):
     writer.close()
 
 
-def test_closing_ends_what_waits_and_refuses_what_comes_later(path: Path):
+def test_closing_ends_what_waits_and_refuses_what_comes_later(numbers: Path):
     async def ask() -> list[object]:
-        writer = Writer(path)
+        writer = Writer(numbers)
         works = [asyncio.ensure_future(writer.write(insert(n))) for n in range(200)]
         await asyncio.sleep(0)
         writer.close()
-        assert kept(path) == list(range(200))
+        assert kept(numbers) == list(range(200))
         with pytest.raises(RuntimeError, match="is closed"):
             await writer.write(insert(-1))
         return await asyncio.gather(*works)
@@ -153,10 +145,10 @@ def test_closing_ends_what_waits_and_refuses_what_comes_later(path: Path):
     assert asyncio.run(ask()) == [1] * 200
 
 
-def test_closing_ends_what_waits_for_another_process(path: Path):
+def test_closing_ends_what_waits_for_another_process(numbers: Path):
     async def ask() -> object:
-        writer = Writer(path)
-        with locked(path):
+        writer = Writer(numbers)
+        with locked(numbers):
             waiting = asyncio.ensure_future(writer.write(insert(1)))
             for _ in range(3):  # until it waits in a thread
                 await asyncio.sleep(0)
@@ -164,25 +156,25 @@ def test_closing_ends_what_waits_for_another_process(path: Path):
         return await waiting
 
     assert asyncio.run(ask()) == 1
-    assert kept(path) == [1]
+    assert kept(numbers) == [1]
 
 
-def test_what_an_event_loop_has_left_is_finished_for_the_next(writer: Writer, path: Path):
+def test_what_an_event_loop_has_left_is_finished_for_the_next(writer: Writer, numbers: Path):
     async def leave() -> None:
         work = asyncio.ensure_future(writer.write(insert(1)))
-        with locked(path):
+        with locked(numbers):
             for _ in range(3):  # until it waits in a thread
                 await asyncio.sleep(0)
             assert not work.done()
 
     asyncio.run(leave())
     writer.finish()
-    assert kept(path) == [1]
+    assert kept(numbers) == [1]
     assert outcomes(writer, insert(2)) == [1]
-    assert kept(path) == [1, 2]
+    assert kept(numbers) == [1, 2]
 
 
-def test_what_nobody_waits_for_any_more_is_done_all_the_same(writer: Writer, path: Path):
+def test_what_nobody_waits_for_any_more_is_done_all_the_same(writer: Writer, numbers: Path):
     async def ask() -> object:
         gone = asyncio.ensure_future(writer.write(insert(1)))
         await asyncio.sleep(0)
@@ -190,4 +182,4 @@ def test_what_nobody_waits_for_any_more_is_done_all_the_same(writer: Writer, pat
         return await writer.write(insert(2))
 
     assert asyncio.run(ask()) == 1
-    assert kept(path) == [1, 2]
+    assert kept(numbers) == [1, 2]
