@@ -259,16 +259,24 @@ def test_the_update_adds_the_day_to_what_a_bundle_knows(
     assert torch.equal(grown.evidence.inputs(everyone), known.inputs(everyone))
 
 
-@pytest.mark.parametrize("user", [0, 1])
-def test_what_is_known_of_one_is_what_the_inputs_say(known: Evidence, user: int) -> None:
+@settings(deadline=None, max_examples=30)
+@given(EVENTS, st.integers(0, 99))
+def test_what_is_known_of_one_is_to_the_bit_what_the_inputs_say(
+    done: list[Done], seed: int
+) -> None:
     items = ids("a", "b", "c")
+    whole = evidence(done, 60, ids("ann", "bob", "cem", "dan"), items)
+    generator = np.random.default_rng(seed)
+    weights = generator.normal(size=(3, 3)) * generator.integers(0, 2, size=(3, 3))
+    whole = replace(whole, neighbours=csr_array(weights.astype(np.float32)))
 
-    found = known.known(known.touches.of_one(user, [], items))
-
-    (expected,) = known.inputs(np.array([user])).numpy()
-    assert np.array_equal(found.of(np.arange(3)), expected[:, OF_PAIR.start - 1 : OF_PAIR.stop - 1])
-    assert np.array_equal(known.demand_inputs, expected[:, OF_ITEM.start - 1 : OF_ITEM.stop])
-    assert found.experience == expected[0, -1]
+    everyone = whole.inputs(np.arange(4)).numpy()
+    for user, expected in enumerate(everyone):
+        found = whole.known(whole.touches.of_one(user, [], items))
+        pairs = expected[:, OF_PAIR.start - 1 : OF_PAIR.stop - 1]
+        assert np.array_equal(found.of(np.arange(3)), pairs)
+        assert np.array_equal(whole.demand_inputs, expected[:, OF_ITEM.start - 1 : OF_ITEM.stop])
+        assert found.experience == expected[0, -1]
 
 
 def test_nothing_is_known_of_a_stranger(known: Evidence) -> None:

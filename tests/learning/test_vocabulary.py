@@ -57,6 +57,16 @@ def test_rows_agree_with_a_plain_search(known: list[str], asked: list[str]) -> N
     ]
 
 
+@given(ids, ids, ids)
+def test_the_row_of_one_id_is_that_of_several(
+    old: list[str], new: list[str], asked: list[str]
+) -> None:
+    vocabulary = Vocabulary.of(old).grown(new)
+
+    for name in (*old, *new, *asked):
+        assert vocabulary.row(name) == vocabulary.rows([name])[0]
+
+
 def test_an_id_that_is_there_twice_is_an_error() -> None:
     with pytest.raises(ValueError, match="twice"):
         Vocabulary(np.array(["a", "b", "a"], dtype=object))

@@ -13,6 +13,7 @@ import pytest
 from progrec.serving import compact as module
 from progrec.serving import legacy
 from progrec.serving.compact import compact
+from progrec.serving.journal import Index
 from progrec.serving.rebuild import rebuild
 from progrec.serving.store import Event, Store
 from serving.visits import recommend
@@ -23,6 +24,13 @@ NOON = datetime(2020, 2, 1, 12, tzinfo=UTC)
 
 def queues(shell: sqlite3.Connection) -> list[tuple[str, str]]:
     return shell.execute("SELECT * FROM recommendation_queue ORDER BY user_id").fetchall()
+
+
+def snapshots(store: Store, user: str) -> list[module._Snapshot]:
+    with store.reading() as connection:
+        index = Index(connection)
+    with closing(index):
+        return list(module._snapshots(index, [user]))
 
 
 def journal(shell: sqlite3.Connection) -> list[tuple[Any, ...]]:
@@ -71,8 +79,7 @@ def test_what_comes_later_is_added_as_ever(lived: Store, shop: Any, shell: sqlit
 def test_what_comes_between_reading_and_writing_stays(
     lived: Store, shop: Any, shell: sqlite3.Connection
 ):
-    with lived.reading() as connection:
-        (snapshot,) = module._snapshots(connection, ["ann"])
+    (snapshot,) = snapshots(lived, "ann")
     recommend(lived, shop, "ann", k=3)
     with lived.transaction() as connection:
         module._put(connection, snapshot)
@@ -81,8 +88,7 @@ def test_what_comes_between_reading_and_writing_stays(
 
 
 def test_two_at_once_do_not_undo_each_other(lived: Store, shop: Any, shell: sqlite3.Connection):
-    with lived.reading() as connection:
-        (slow,) = module._snapshots(connection, ["ann"])
+    (slow,) = snapshots(lived, "ann")
     recommend(lived, shop, "ann", k=3)
     compact(lived)
     after = journal(shell)

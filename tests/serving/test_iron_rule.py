@@ -78,6 +78,10 @@ WRONG = {
     "no product": queue_of([None, 0, 1.0]),
     "an empty product": queue_of(["", 0, 1.0]),
     "a string that looks like an entry": """{"pool":["['p',0,1.0]"]}""",
+    "a string that looks like the rest of two": '{"pool":[["p",0,1.0],"x,,["]}',
+    "a string that looks like the next": '{"pool":[["p",0,1.0],",],["]}',
+    "a number among entries": queue_of(["p", 0, 1.0, 2], 5).replace(" ", ""),
+    "an empty object among entries": queue_of(["p", 0, 1.0, 2], {}).replace(" ", ""),
     "a bare product": '{"pool":["p",0,1.0]}',
     "no number": '{"pool":[["p",0,NaN]]}',
     "two parts": queue_of(["p", 0]),
@@ -110,8 +114,9 @@ MISCOUNTED = {
     "a twin among plain ones": queue_of(["p", 0, 1.0], ["q", 0, 1.0], ["p", 0, 2.0]),
     "a product with a comma twice": queue_of(["a,b", 0, 1.0], ["a,b", 0, 1.0]),
     "parts of two and four": queue_of(["p", 0], ["q", 0, 1.0, 2]),
-    "a number among entries": queue_of(["p", 0, 1.0, 2], 5).replace(" ", ""),
-    "an empty object among entries": queue_of(["p", 0, 1.0, 2], {}).replace(" ", ""),
+    "a second text in an entry": queue_of(["p", 0, "q"]),
+    "another key behind": '{"pool":[["p",0,1.0]],"more":5}',
+    "the same key behind": '{"pool":[["p",0,1.0]],"pool":5}',
 }
 """No queues, either, but each product in them can be recognized: their readers refuse them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from progrec.serving import rebuild as rebuild_module
 from progrec.serving import rules
+from progrec.serving.journal import Change, Index
 from progrec.serving.rebuild import rebuild
 from progrec.serving.rules import Entry
 from progrec.serving.store import Event, Store
@@ -79,6 +81,24 @@ def test_a_rebuild_goes_batch_by_batch(
     shell.execute("DELETE FROM recommendation_queue")
     assert rebuild(lived) == (3, 3)
     assert queues(shell) == before
+
+
+def test_the_index_is_of_one_moment_until_it_is_extended(lived: Store):
+    with lived.reading() as connection:
+        index = Index(connection)
+    with closing(index):
+        before = index.changes("ann")
+        record(lived, [Event(NOON, "view", "ann", "x"), Event(NOON, "view", "cem", "x")])
+        assert index.changes("ann") == before
+        assert index.users_after("", 9) == ["ann", "bob", "new"]
+        index.extend()
+        index.extend()
+        assert index.changes("ann") == [*before, Change("scored", "x", 1.0)]
+        assert len(index.places("ann")) == len(before) + 1
+        assert index.users_after("ann", 2) == ["bob", "cem"]
+        assert index.users_after("", 9, rows=2) == ["ann", "bob", "new"]
+    with lived.reading() as connection, closing(Index(connection)) as again:
+        assert again.users_after("new", 9) == []
 
 
 def test_a_rebuild_breaks_no_rule(lived: Store, shell: sqlite3.Connection):

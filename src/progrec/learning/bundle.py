@@ -175,7 +175,7 @@ class Bundle:
 
     def knows(self, user_id: str) -> bool:
         """Whether the user has an embedding."""
-        return bool(self.users.rows([user_id])[0] >= 0)
+        return self.users.row(user_id) >= 0
 
     def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """(b,) known user ids -> (b, n_items) purchase probabilities."""
@@ -194,7 +194,7 @@ class Bundle:
         Returns:
             (n_items,); None for a stranger who has done nothing with a known product.
         """
-        (row,) = self.users.rows([user_id])
+        row = self.users.row(user_id)
         rows = self.evidence.touches.of_one(row, done, self.vocabulary)
         if row >= 0:
             embedding = self.network.users(torch.tensor(row)).detach()

@@ -190,13 +190,20 @@ class Evidence:
         Args:
             rows: what the user has done: see `Touches.of_one`.
         """
-        foretold = self._foretold(rows, 1)
-        items = np.union1d(foretold.indices, rows["item"])
+        # As `_foretold` adds up, but for one user a sparse matrix takes longer than the sums.
+        likes = np.flatnonzero(liked(rows))
+        starts = rows["item"][likes]
+        pointers, weights = self.neighbours.indptr, self.neighbours.data
+        places, pairs = touches.spread(pointers[starts], pointers[starts + 1])
+        fading = self._decayed(rows, TASTE_HALF_LIFE)[likes][places]
+        spoken_for = self.neighbours.indices[pairs]
+        items = np.union1d(spoken_for, rows["item"])
         inputs = np.zeros((len(items), 7), np.float32)
-        places = np.repeat((0, 1), np.diff(foretold.indptr))
-        inputs[np.searchsorted(items, foretold.indices), places] = foretold.data
+        at = np.searchsorted(items, spoken_for)
+        np.add.at(inputs[:, 0], at, weights[pairs])
+        np.add.at(inputs[:, 1], at, fading * weights[pairs])
         inputs[np.searchsorted(items, rows["item"]), 2:] = self._own(rows)
-        return Known(items, inputs, float(np.log1p(liked(rows).sum())))
+        return Known(items, inputs, float(np.log1p(np.float32(len(likes)))))
 
     @cached_property
     def demand_inputs(self) -> Floats:

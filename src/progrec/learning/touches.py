@@ -227,6 +227,14 @@ def sparse(
     return matrix
 
 
+def spread(starts: Rows, ends: Rows) -> tuple[Rows, Rows]:
+    """(n,) ranges of numbers -> of each number in them, which range it is in, and itself."""
+    lengths = ends - starts
+    ranges = np.repeat(np.arange(len(starts)), lengths)
+    within = np.arange(len(ranges)) - np.repeat(lengths.cumsum() - lengths, lengths)
+    return ranges, np.repeat(starts, lengths) + within
+
+
 def _rows_of(done: Sequence[Done], items: Vocabulary) -> Columns:
     """What was done, a row each; what was done with products without a row is left out."""
     rows = items.rows(each.product_id for each in done)
@@ -276,11 +284,7 @@ def _those_of(table: Table, users: Rows, places: Rows) -> pd.DataFrame:
 
 def _matching(keys: Rows, wanted: Rows) -> tuple[Rows, Rows]:
     """Where sorted keys are what is wanted: places among the wanted, and among the keys."""
-    starts = _starts(keys, wanted)
-    lengths = _starts(keys, wanted + 1) - starts
-    places = np.repeat(np.arange(len(wanted)), lengths)
-    within = np.arange(len(places)) - np.repeat(lengths.cumsum() - lengths, lengths)
-    return places, np.repeat(starts, lengths) + within
+    return spread(_starts(keys, wanted), _starts(keys, wanted + 1))
 
 
 def _starts(keys: Rows, wanted: Rows) -> Rows:

@@ -47,6 +47,16 @@ class Vocabulary:
             first += len(index)
         return rows
 
+    def row(self, name: str) -> int:
+        """The row of one id, for which `rows` takes a hundred times as long; -1 if not known."""
+        first = 0
+        for index in self._indexes:
+            if name in index:
+                place: int = index.get_loc(name)  # type: ignore[assignment]  # there once
+                return first + place
+            first += len(index)
+        return -1
+
     def grown(self, ids: Iterable[str]) -> Vocabulary:
         """This vocabulary with the new ids after its own, in order of their text."""
         several = list(set(ids))

@@ -167,12 +167,7 @@ def _descend(
 
 def _best(scores: Scores, n: int) -> npt.NDArray[np.intp]:
     """The rows of the n highest scores, highest first and equal ones by row; never one of -inf."""
-    n = min(n, int(np.count_nonzero(scores > -np.inf)))
-    if n == 0:
-        return np.empty(0, dtype=np.intp)
     # Not argpartition: which of the equal scores it lets in is not determined.
-    least = np.partition(scores, -n)[-n]
-    above = np.flatnonzero(scores > least)
-    level = np.flatnonzero(scores == least)[: n - len(above)]
-    rows = np.concatenate([above, level])
-    return rows[np.argsort(-scores[rows], kind="stable")]
+    least = np.partition(scores, -n)[-n] if 0 < n < len(scores) else -np.inf
+    rows = np.flatnonzero(scores > -np.inf if least == -np.inf else scores >= least)
+    return rows[np.argsort(-scores[rows], kind="stable")[:n]]

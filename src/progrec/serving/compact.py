@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 from progrec.serving import journal, rules
-from progrec.serving.journal import Change
+from progrec.serving.journal import Change, Index
 from progrec.serving.store import Store
 
 BATCH_USERS = 500
 
-ROW = 50
-"""Bytes of a row of the journal beside what it says, its place in the index included."""
+ROW = 30
+"""Bytes of a row of the journal beside what it says."""
 
 
 class Compacted(NamedTuple):
@@ -26,8 +27,8 @@ class Compacted(NamedTuple):
 
 class _Snapshot(NamedTuple):
     user_id: str
-    seq: int
-    """The last row that it stands for."""
+    places: Sequence[int]
+    """The rows that it stands for, in order."""
     queue: Change
 
 
@@ -37,14 +38,17 @@ def compact(store: Store) -> Compacted:
     A batch of users is one transaction. What it replaces is read before, so that nobody waits for
     more than the writing: the rows that are added meanwhile stay.
     """
+    with store.reading() as connection:
+        index = Index(connection)
     before, users, last = _rows(store), 0, ""
-    while batch := _users_after(store, last):
-        with store.reading() as connection:
-            snapshots = list(_snapshots(connection, batch))
-        with store.transaction() as connection:
-            for snapshot in snapshots:
-                _put(connection, snapshot)
-        users, last = users + len(snapshots), batch[-1]
+    with closing(index):
+        while batch := index.users_after(last, BATCH_USERS, rows=2):
+            with store.reading():
+                snapshots = list(_snapshots(index, batch))
+            with store.transaction() as connection:
+                for snapshot in snapshots:
+                    _put(connection, snapshot)
+            users, last = users + len(snapshots), batch[-1]
     return Compacted(users, before, _rows(store))
 
 
@@ -53,28 +57,15 @@ def _rows(store: Store) -> int:
         return int(connection.execute("SELECT count(*) FROM journal").fetchone()[0])
 
 
-def _users_after(store: Store, last: str) -> list[str]:
-    """The next of those whose journal has several rows, in order."""
-    with store.reading() as connection:
-        rows = connection.execute(
-            "SELECT user_id FROM journal WHERE user_id > ? GROUP BY user_id HAVING count(*) > 1"
-            " ORDER BY user_id LIMIT ?",
-            (last, BATCH_USERS),
-        )
-        return [user_id for (user_id,) in rows]
-
-
-def _snapshots(connection: sqlite3.Connection, users: Sequence[str]) -> Iterator[_Snapshot]:
+def _snapshots(index: Index, users: Sequence[str]) -> Iterator[_Snapshot]:
     for user_id in users:
-        changes = journal.changes(connection, user_id)
+        changes = index.changes(user_id)
         # By this kind a second import knows that the user's queue is here already.
         kind: journal.Kind = "imported" if any(c.kind == "imported" for c in changes) else "joined"
         queue = Change(kind, rules.dumps(journal.replayed(changes)))
         # Less would be no gain: of a row that is longer than half a page, each takes a whole one.
         if 2 * _size([queue]) <= _size(changes):
-            query = "SELECT max(seq) FROM journal WHERE user_id = ?"
-            ((seq,),) = connection.execute(query, (user_id,))
-            yield _Snapshot(user_id, seq, queue)
+            yield _Snapshot(user_id, index.places(user_id), queue)
 
 
 def _size(changes: Sequence[Change]) -> int:
@@ -83,9 +74,11 @@ def _size(changes: Sequence[Change]) -> int:
 
 
 def _put(connection: sqlite3.Connection, snapshot: _Snapshot) -> None:
-    user_id, seq, queue = snapshot
-    connection.execute("DELETE FROM journal WHERE user_id = ? AND seq < ?", (user_id, seq))
+    user_id, (*replaced, last), queue = snapshot
+    connection.executemany(
+        "DELETE FROM journal WHERE user_id = ? AND seq = ?", [(user_id, seq) for seq in replaced]
+    )
     connection.execute(
         "UPDATE journal SET kind = ?, what = ?, amount = ?, room = ? WHERE user_id = ? AND seq = ?",
-        (*queue, user_id, seq),
+        (*queue, user_id, last),
     )

@@ -12,7 +12,10 @@ from tempfile import TemporaryDirectory
 
 from progrec.errors import InputError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+MIGRATIONS = {2: "migration_2", 4: "migration_4"}
+"""What brings the tables up to a version; all others have changed the rules alone."""
+
 BUSY_SECONDS = 10
 OWNER_ONLY = 0o600
 
@@ -154,10 +157,12 @@ def _migrate(connection: sqlite3.Connection) -> None:
     """Brings a store of an earlier version up, in one transaction."""
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        steps = range(version(connection) + 1, SCHEMA_VERSION + 1)
-        for script in [*(f"migration_{step}" for step in steps), *(["triggers"] if steps else [])]:
-            for statement in _statements(_script(script)):
-                connection.execute(statement)
+        before = version(connection)
+        if before < SCHEMA_VERSION:
+            tables = [script for step, script in MIGRATIONS.items() if step > before]
+            for script in ["rules_dropped", *tables, "triggers"]:
+                for statement in _statements(_script(script)):
+                    connection.execute(statement)
         # Also when it is so already: a file that may not be written is refused now, not later.
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

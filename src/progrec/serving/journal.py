@@ -91,9 +91,60 @@ def replayed(changes: Iterable[Change]) -> Pool:
     return reduce(applied, changes, ())
 
 
-def changes(connection: sqlite3.Connection, user_id: str) -> list[Change]:
-    """What has changed a user's queue, in order."""
-    rows = connection.execute(
-        "SELECT kind, what, amount, room FROM journal WHERE user_id = ? ORDER BY seq", (user_id,)
-    )
-    return [Change(*row) for row in rows]
+class Index:
+    """Where in the journal each user's changes are, for whoever reads all of it.
+
+    The journal has no such index by itself: every visit and event would have to write to it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Makes it within a transaction, of what the journal holds then.
+
+        Args:
+            connection: the store's, which has at most one of them at a time.
+        """
+        self._connection = connection
+        self._end = 0
+        connection.execute(
+            "CREATE TEMP TABLE journal_of_user"
+            " (user_id TEXT, seq INTEGER, PRIMARY KEY (user_id, seq)) WITHOUT ROWID"
+        )
+        self.extend()
+
+    def extend(self) -> None:
+        """Adds what has come to the journal since."""
+        self._connection.execute(
+            "INSERT INTO journal_of_user SELECT user_id, seq FROM journal WHERE seq > ?"
+            " ORDER BY user_id, seq",
+            (self._end,),
+        )
+        ((self._end,),) = self._connection.execute("SELECT coalesce(max(seq), 0) FROM journal")
+
+    def users_after(self, last: str, n: int, rows: int = 1) -> list[str]:
+        """The next `n` users after one, in order, who have at least so many rows."""
+        found = self._connection.execute(
+            "SELECT user_id FROM journal_of_user WHERE user_id > ?"
+            " GROUP BY user_id HAVING count(*) >= ? ORDER BY user_id LIMIT ?",
+            (last, rows, n),
+        )
+        return [user_id for (user_id,) in found]
+
+    def places(self, user_id: str) -> list[int]:
+        """The numbers of a user's rows, in order."""
+        found = self._connection.execute(
+            "SELECT seq FROM journal_of_user WHERE user_id = ? ORDER BY seq", (user_id,)
+        )
+        return [seq for (seq,) in found]
+
+    def changes(self, user_id: str) -> list[Change]:
+        """What has changed a user's queue, in order."""
+        rows = self._connection.execute(
+            "SELECT kind, what, amount, room FROM journal_of_user JOIN journal USING (seq)"
+            " WHERE journal_of_user.user_id = ? ORDER BY seq",
+            (user_id,),
+        )
+        return [Change(*row) for row in rows]
+
+    def close(self) -> None:
+        """Takes it away; outside of any transaction."""
+        self._connection.execute("DROP TABLE journal_of_user")

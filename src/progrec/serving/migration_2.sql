@@ -1,13 +1,5 @@
 -- Version 1 -> 2: refunds, the journal and merges. The journal begins with the queues as they stand.
 
-drop trigger queue_inserted;
-drop trigger queue_updated;
-drop trigger purchase_inserted;
-drop trigger purchase_updated;
-drop trigger purchase_event;
-drop view queue_fault;
-drop view clean_queue;
-
 alter table purchases add column refunded_at text;
 
 create table journal (

@@ -17,7 +17,7 @@ Allowed = Callable[[str], bool]
 """Whether a product may be shown this time."""
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One product that waits in a shopper's queue."""
 
     product_id: str
@@ -124,7 +124,7 @@ def evict(pool: Pool, room: int, spared: int = 0) -> Pool:
     return tuple(entry for place, entry in enumerate(pool) if place not in gone)
 
 
-class _Queue(msgspec.Struct):
+class _Queue(msgspec.Struct, forbid_unknown_fields=True):
     """What is stored."""
 
     pool: Pool

@@ -1,4 +1,4 @@
--- The shoppers' live state, version 3. Its rules are triggers.sql.
+-- The shoppers' live state, version 4. Its rules are triggers.sql.
 
 create table recommendation_queue (
     user_id text primary key not null,
@@ -39,7 +39,7 @@ create table journal (
     room integer
 ) strict;
 
-create index journal_of_user on journal (user_id);
+create index import_of_user on journal (user_id) where kind = 'imported';
 
 -- Which anonymous shoppers have logged in, and as whom.
 create table merges (
