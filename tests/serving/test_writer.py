@@ -69,6 +69,37 @@ def test_what_waits_together_is_committed_together(writer: Writer, numbers: Path
     assert kept(numbers) == [1, 2]
 
 
+def seen_after(turns: int, writer: Writer, numbers: Path) -> list[int]:
+    """What was committed when a work was done that came so many turns of the loop after another."""
+
+    async def later() -> list[int]:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await writer.write(lambda _: kept(numbers))
+
+    async def both() -> list[int]:
+        _, seen = await asyncio.gather(writer.write(insert(1)), later())
+        return seen
+
+    return asyncio.run(both())
+
+
+def test_what_comes_soon_is_waited_for(writer: Writer, numbers: Path):
+    assert seen_after(module.QUIET, writer, numbers) == []
+    assert kept(numbers) == [1]
+
+
+def test_nobody_is_waited_for_long(writer: Writer, numbers: Path):
+    assert seen_after(module.QUIET + 5, writer, numbers) == [1]
+
+
+def test_the_more_wait_the_less_is_waited(
+    writer: Writer, numbers: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "MANY", 1)
+    assert seen_after(2, writer, numbers) == [1]
+
+
 def test_a_transaction_that_has_lasted_takes_no_more(
     writer: Writer, numbers: Path, monkeypatch: pytest.MonkeyPatch
 ):

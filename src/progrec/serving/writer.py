@@ -26,11 +26,19 @@ While it lasts no other process can write, and the event loop does nothing else.
 """
 
 
+QUIET, MANY = 3, 64
+"""What waits is done when nothing came in so many turns of the event loop, or so many works wait.
+
+A turn takes microseconds when there is nothing to do; when there is, others' requests are on their
+way to here.
+"""
+
+
 class Writer:
     """A connection of an event loop's own, one loop at a time.
 
-    All that is asked for in one turn of the loop is done in one transaction: each work wholly or
-    not at all, in order of arrival. None is answered before it is committed.
+    What is asked for together is done in one transaction: each work wholly or not at all, in order
+    of arrival. None is answered before it is committed.
 
     It is done in the loop itself: to hand a work to a thread and its result back takes as long as
     the work, and a thread would run only while the loop does not. What may take longer, to wait for
@@ -41,6 +49,7 @@ class Writer:
         """Takes a store that is there."""
         self._path = path
         self._waiting: list[_Job] = []
+        self._quiet = 0  # turns of the loop since the last of them came
         self._scheduled: asyncio.Handle | asyncio.Task[None] | None = None
         self._closed = False
         self._checkpoints = Checkpoints(path)
@@ -63,8 +72,8 @@ class Writer:
         loop = asyncio.get_running_loop()
         job = _Job(work, loop.create_future())
         self._waiting.append(job)
+        self._quiet = 0
         if not self._scheduled:
-            # Not at once: what other requests of this turn ask for comes along.
             self._scheduled = loop.call_soon(self._turn)
         result: T = await job.future
         return result
@@ -102,8 +111,12 @@ class Writer:
         return connection
 
     def _turn(self) -> None:
-        """Does some of what waits, if nobody else is in the way."""
+        """Does some of what waits, if no more is about to come and nobody else is in the way."""
         loop = asyncio.get_running_loop()
+        if self._quiet < QUIET and len(self._waiting) < MANY:
+            self._quiet += 1
+            self._scheduled = loop.call_soon(self._turn)
+            return
         try:
             with database.remedies(self._path):
                 begun = self._begin()
