@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-ITEMS_AT_ONCE = 6144  # their numbers stay in a core's cache from layer to layer
+ITEMS_AT_ONCE = 3072  # their numbers stay in a core's cache from layer to layer
 
 Doubles = npt.NDArray[np.float64]
 
