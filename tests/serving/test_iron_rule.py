@@ -85,12 +85,16 @@ WRONG = {
     "a bare product": '{"pool":["p",0,1.0]}',
     "no number": '{"pool":[["p",0,NaN]]}',
     "two parts": queue_of(["p", 0]),
+    "two parts, close": '{"pool":[["p",0]]}',
     "four parts": queue_of(["p", 0, 1.0, 1]),
+    "four parts, close": '{"pool":[["p",0,1.0,1]]}',
     "a list": "[]",
     "a list of entries": '[["p",0,1.0]]',
     "an object for a pool": '{"pool":{}}',
     "nothing for a pool": '{"pool":null}',
     "another key": '{"queue":[]}',
+    "another key behind": '{"pool":[["p",0,1.0]],"more":5}',
+    "the same key behind": '{"pool":[["p",0,1.0]],"pool":5}',
     "no key": "{}",
     "not JSON": '{"pool":',
     "JSON with a tail": '{"pool":[]}}',
@@ -115,8 +119,6 @@ MISCOUNTED = {
     "a product with a comma twice": queue_of(["a,b", 0, 1.0], ["a,b", 0, 1.0]),
     "parts of two and four": queue_of(["p", 0], ["q", 0, 1.0, 2]),
     "a second text in an entry": queue_of(["p", 0, "q"]),
-    "another key behind": '{"pool":[["p",0,1.0]],"more":5}',
-    "the same key behind": '{"pool":[["p",0,1.0]],"pool":5}',
 }
 """No queues, either, but each product in them can be recognized: their readers refuse them."""
 

@@ -8,12 +8,14 @@ select user_id, case
     when not json_valid(product_queue) then 'shape'
     when not (
         -- Quick, and true of what the service writes: all n entries are arrays, and by the number of
-        -- brackets each is flat and begins with a text. Any other form is looked at part by part.
+        -- quotes, brackets and commas each is ["...",_,_]. Any other form is looked at part by part.
         select product_queue glob '{"pool":[[][[]"*'
             and instr(product_queue, '[""') = 0 and instr(product_queue, '\') = 0
             and arrays = n
+            and length(replace(product_queue, '"', '')) = length(product_queue) - 2 - 2 * n
             and length(replace(product_queue, '["', '')) = length(product_queue) - 2 * n
             and length(replace(product_queue, '[', '')) = length(product_queue) - 1 - n
+            and length(replace(product_queue, ',', '')) = length(product_queue) + 1 - 3 * n
         from (
             select count(*) as n, count(*) filter (where type = 'array') as arrays
             from json_each(product_queue, '$.pool')
