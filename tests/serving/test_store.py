@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sqlite3
 import subprocess
 import sys
@@ -105,6 +106,18 @@ def test_without_an_id_the_content_says_which_event_it_is(store: Store):
         event(user="v"),
     ]
     assert record(store, [event(), same, *others]) == [True, False, True, True, True, True]
+
+
+def test_what_an_event_is_known_by_never_changes():
+    # Or what is posted again after an upgrade would count twice.
+    content = (
+        '{"event_time": "2020-01-01T12:00:00.000000+00:00", "event_type": "cart", "user_id": "u",'
+        ' "product_id": "\\u00fc", "user_session": null, "price": 1.5, "category_id": "7",'
+        ' "category_code": null, "brand": null, "event_id": null}'
+    )
+    time = datetime(2020, 1, 1, 14, tzinfo=timezone(timedelta(hours=2)))
+    posted = Event(time, "cart", "u", "ü", price=1.5, category_id="7")
+    assert posted.identity == hashlib.sha256(content.encode()).hexdigest()
 
 
 def test_events_are_kept_whole(store: Store, shell: sqlite3.Connection):

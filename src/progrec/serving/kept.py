@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import get_args
 
@@ -43,7 +43,7 @@ class Event:
         """The event's id, or the hash of its content."""
         if self.event_id is not None:
             return self.event_id
-        content = json.dumps({**asdict(self), "event_time": text(self.event_time)})
+        content = json.dumps({**vars(self), "event_time": text(self.event_time)})
         return hashlib.sha256(content.encode()).hexdigest()
 
 
