@@ -12,8 +12,12 @@ from progrec.serving.ticker import Ticker
 SECONDS = 1.0
 """How often what is in the log is put into the file, beside the commits."""
 
-LONG = 16_384
-"""Pages (of 4 KiB) after which the log is to begin anew; it would grow without end else."""
+LONG = 1_000
+"""Pages (of 4 KiB) after which the log is to begin anew; it would grow without end else.
+
+The shorter, the sooner a commit writes over pages that the file has already: to make it grow takes
+the disk twice as long.
+"""
 
 TRIES = 20
 """How often in a row it is tried to copy all that is in the log, while others write."""
