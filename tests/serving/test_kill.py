@@ -19,6 +19,7 @@ from progrec.serving import kept, sessions
 from progrec.serving.audit import audit
 from progrec.serving.rebuild import rebuild
 from progrec.serving.recommender import ScoredCatalogue, recommend
+from progrec.serving.scorers import Scorers
 from progrec.serving.store import Event, Store
 from progrec.settings import QueueSettings
 from serving.written import merge, record
@@ -45,7 +46,8 @@ def live(path: Path, rules: QueueSettings, shop: ScoredCatalogue, turn: int, pip
         pipe.send_bytes("\n".join(names).encode())
 
     async def visit() -> None:
-        await recommend(store, shop, chance.choice(users), k=chance.randint(1, 8))
+        user = chance.choice(users)
+        await recommend(store, shop, Scorers(), user, k=chance.randint(1, 8))
 
     async def together(number: str) -> None:
         names = [f"{number}-{place}" for place in range(chance.randint(3, 20))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ from progrec.serving.candidates import ScoredCatalogue
 from progrec.serving.follower import Champion, Follower
 from progrec.serving.messages import Shopper
 from progrec.serving.rules import Entry
+from progrec.serving.scorers import Scorers
 from progrec.serving.store import Store
 from progrec.serving.storefront import Card, Doing, Known, Storefront, View
 from progrec.settings import Settings
@@ -41,17 +41,18 @@ Fronts = Callable[..., Storefront]
 def front_of(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fronts]:
     """A storefront with a catalogue of scores, or without a model; it shows three products."""
     monkeypatch.setattr(storefront, "PRODUCTS", 3)
-    with ThreadPoolExecutor(1) as scorers:
+    scorers = Scorers()
 
-        def make(
-            scored: ScoredCatalogue | None, config: Settings | None = None, file: Path | None = None
-        ) -> Storefront:
-            champion = Champion(scored, "data", version=2) if scored else None
-            champions = cast(Follower, SimpleNamespace(champion=champion))
-            config = config or settings.load(PARAMS)
-            return Storefront(config, store, champions, CatalogueFile(file), scorers)
+    def make(
+        scored: ScoredCatalogue | None, config: Settings | None = None, file: Path | None = None
+    ) -> Storefront:
+        champion = Champion(scored, "data", version=2) if scored else None
+        champions = cast(Follower, SimpleNamespace(champion=champion))
+        config = config or settings.load(PARAMS)
+        return Storefront(config, store, champions, CatalogueFile(file), scorers)
 
-        yield make
+    yield make
+    scorers.close()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import numpy as np
 from progrec.serving import recommender
 from progrec.serving.candidates import Mask
 from progrec.serving.recommender import Recommendation, ScoredCatalogue
+from progrec.serving.scorers import Scorers
 from progrec.serving.store import Store
 
 
@@ -38,5 +39,11 @@ def recommend(
 ) -> list[Recommendation]:
     """What the shopper is shown."""
     selection = None if allowed is None else Chosen(allowed)
-    visit = recommender.recommend(store, catalogue, user_id, k=k, allowed=selection, peek=peek)
-    return asyncio.run(visit)
+    scorers = Scorers()
+    visit = recommender.recommend(
+        store, catalogue, scorers, user_id, k=k, allowed=selection, peek=peek
+    )
+    try:
+        return asyncio.run(visit)
+    finally:
+        scorers.close()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 
 from progrec.serving import journal, kept, queues, rules, sessions
@@ -20,6 +19,7 @@ from progrec.serving.candidates import (
     candidates,
 )
 from progrec.serving.journal import write
+from progrec.serving.scorers import Scorers
 from progrec.serving.store import Store
 from progrec.settings import QueueSettings
 
@@ -39,23 +39,23 @@ class Recommendation:
 async def recommend(
     store: Store,
     catalogue: ScoredCatalogue,
+    scorers: Scorers,
     user_id: str,
     *,
     k: int,
     allowed: Selection | None = None,
     peek: bool = False,
-    scorers: Executor | None = None,
 ) -> list[Recommendation]:
     """Takes the user's next products from the queue, which is refilled first if it lacks new ones.
 
     Args:
         store: the queues.
         catalogue: what refills them.
+        scorers: score the catalogue, if it must.
         user_id: the user, or the `sessions.key` of an anonymous one.
         k: the most products.
         allowed: which products may be shown this time; the others stay in the queue.
         peek: show the same products, but do not count them as shown: nothing changes.
-        scorers: the threads that score the catalogue; None: those of the event loop.
 
     Returns:
         At most `k` products, none that the user has purchased; fewer when the catalogue has no
@@ -68,8 +68,8 @@ async def recommend(
     shown = await _shown(store, visit, None)
     if shown is None:
         # Scored between two transactions: it takes long, and the file has one writer at a time.
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(scorers, _missing, store, catalogue, visit)
+        products = len(catalogue.item_ids)
+        found = await scorers.score(products, partial(_missing, store, catalogue, visit))
         shown = await _shown(store, visit, found)
     return shown or []
 

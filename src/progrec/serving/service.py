@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 
 import bentoml
@@ -37,6 +37,7 @@ from progrec.serving.messages import (
     UserRecommendations,
 )
 from progrec.serving.metrics import metrics
+from progrec.serving.scorers import Scorers
 from progrec.serving.store import Event, Store
 from progrec.serving.storefront import Storefront
 from progrec.serving.ticker import Ticker
@@ -45,9 +46,6 @@ NOT_READY = "no model is loaded yet; `make run` trains and registers one"
 
 AT_ONCE = 20
 """Events that are kept in one piece, while nobody else is answered: some milliseconds."""
-
-SCORERS = 2
-"""Shoppers scored at once: each takes a core, and some memory of its own."""
 
 
 @bentoml.service(name="progrec", **CONFIGURATION)
@@ -61,7 +59,7 @@ class Progrec:
         self._config = settings.load()
         self._limits = self._config.serving
         self._store = Store(self._limits.database, self._config.queue)
-        self._scorers = ThreadPoolExecutor(SCORERS, "scorer")
+        self._scorers = Scorers()
         self._follower = Follower(self._config, self._store)
         self._catalogue = CatalogueFile(self._limits.catalogue)
         self._ticker = Ticker(self._limits.poll_seconds, self._follower.look, self._catalogue.look)
@@ -88,11 +86,11 @@ class Progrec:
             items = await recommender.recommend(
                 self._store,
                 champion.catalogue,
+                self._scorers,
                 request.key,
                 k=request.k,
                 allowed=allowed,
                 peek=request.peek,
-                scorers=self._scorers,
             )
         if not request.peek:
             metrics().shown(item.source for item in items)
@@ -116,13 +114,11 @@ class Progrec:
         messages.refuse_above(self._limits.max_batch, "user_ids", len(request.user_ids))
         messages.refuse_above(self._limits.max_k, "k", request.k)
         champion = self._champion()
-        loop = asyncio.get_running_loop()
         users = []
         for user_id in request.user_ids:
-            # Each by itself: a shopper whose visit has to be scored waits for one of them only.
-            items = await loop.run_in_executor(
-                self._scorers, self._best, champion.catalogue, user_id, request.k
-            )
+            # Each by itself: others, too, want to be scored.
+            work = partial(self._best, champion.catalogue, user_id, request.k)
+            items = await self._scorers.aside(work)
             users.append(UserRecommendations(user_id=user_id, items=items))
         return BatchRecommendations(model=champion.model(), users=users)
 
@@ -203,7 +199,7 @@ class Progrec:
     def close(self) -> None:
         """Stops following the registry, and closes the database."""
         self._ticker.close()
-        self._scorers.shutdown()
+        self._scorers.close()
         self._store.close()
 
     def _champion(self) -> Champion:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from progrec.serving.messages import Model, Shopper
 from progrec.serving.metrics import metrics
 from progrec.serving.recommender import Recommendation
 from progrec.serving.rules import Pool
+from progrec.serving.scorers import Scorers
 from progrec.serving.store import Store
 from progrec.settings import Settings
 
@@ -105,7 +105,7 @@ class Storefront:
         store: Store,
         champions: Follower,
         catalogue: CatalogueFile,
-        scorers: Executor,
+        scorers: Scorers,
     ) -> None:
         """Takes what the endpoints work with."""
         self._config = config
@@ -157,9 +157,7 @@ class Storefront:
         """
         champion = self._champion()
         items = await self._recommend(champion, shopper, peek=True)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._scorers, self._view, champion, shopper, items
-        )
+        return await self._scorers.aside(partial(self._view, champion, shopper, items))
 
     async def turn(self, shopper: Shopper) -> None:
         """What the shopper has looked at counts as shown: the next products come.
@@ -221,10 +219,10 @@ class Storefront:
         return await recommender.recommend(
             self._store,
             champion.catalogue,
+            self._scorers,
             shopper.key,
             k=min(PRODUCTS, self._config.serving.max_k),
             peek=peek,
-            scorers=self._scorers,
         )
 
     def _champion(self) -> Champion:
