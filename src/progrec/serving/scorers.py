@@ -19,8 +19,8 @@ THREADS = 2
 class Scorers:
     """An event loop's turns for scoring, and some threads for what would stop it for too long.
 
-    A thread that scores takes a hundred short steps, and waits before each until a busy loop lets go
-    of the interpreter: that takes longer than in the loop, and half as much CPU again.
+    A thread that scores takes a hundred short steps, and waits before each until a busy loop lets
+    go of the interpreter: that takes longer than in the loop, and half as much CPU again.
     """
 
     def __init__(self) -> None:
