@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 
 import bentoml
 from fastapi import FastAPI
 
+from progrec.serving import garbage
 from progrec.serving.configuration import CONFIGURATION
 from progrec.serving.messages import Recommendations, RecommendRequest
 from progrec.serving.service import Progrec
@@ -33,8 +33,7 @@ class Empty:
 
     def __init__(self) -> None:
         self._answer = _answer()
-        gc.collect()
-        gc.freeze()
+        garbage.freeze()
 
     @bentoml.api(output_spec=Recommendations)
     async def recommend(self, request: RecommendRequest, /) -> Recommendations:  # noqa: ARG002
@@ -55,6 +54,5 @@ def bare() -> FastAPI:
     async def recommend(request: RecommendRequest) -> Recommendations:  # noqa: ARG001
         return answer
 
-    gc.collect()
-    gc.freeze()
+    garbage.freeze()
     return app

@@ -30,7 +30,12 @@ def test_ready_with_a_bundle(client: TestClient):
 
 
 def test_the_garbage_collector_leaves_the_bundle_alone(client: TestClient):
-    assert garbage.gc.mock_calls == [call.unfreeze(), call.collect(), call.freeze()]
+    assert garbage.gc.mock_calls == [
+        call.unfreeze(),
+        call.collect(),
+        call.freeze(),
+        call.set_threshold(garbage.OBJECTS),
+    ]
 
 
 def test_not_ready_without_one(waiting: TestClient):
