@@ -233,7 +233,8 @@ def test_the_last_moment_calibrates_with_all_users_and_of_all_that_is_new_to_the
 
 
 def test_refining_learns_what_is_bought_now_and_tells_the_loss_of_before() -> None:
-    now = replace(examples(moment(0)), stand_for=torch.rand(60, N_ITEMS))
+    seeded = torch.Generator().manual_seed(0)
+    now = replace(examples(moment(0)), stand_for=torch.rand(60, N_ITEMS, generator=seeded))
     given = start()
     before = {name: value.clone() for name, value in given.state_dict().items()}
 
@@ -241,7 +242,8 @@ def test_refining_learns_what_is_bought_now_and_tells_the_loss_of_before() -> No
     _, later = fusion.refine(refined, now, CONFIG, 1, 0)
 
     assert loss == pytest.approx(loss_by_hand(given, now), rel=1e-5)
-    assert later == pytest.approx(loss_by_hand(refined, now), rel=1e-5)
+    # Single precision rounds the logarithm of a chance that is nearly 1 by up to 6e-8.
+    assert later == pytest.approx(loss_by_hand(refined, now), rel=0, abs=6e-8)
     assert later < loss / 2
     assert hit(refined, moment(2)) == 1
     assert all(torch.equal(value, before[name]) for name, value in given.state_dict().items())
@@ -252,7 +254,7 @@ def loss_by_hand(trained: Fusion, told: Examples) -> float:
     losses = []
     for row, offered in enumerate(told.offered):
         with torch.no_grad():
-            logits = trained(told.inputs[row]) + told.stand_for[row]
+            logits = (trained(told.inputs[row]) + told.stand_for[row]).double()
         chances = logits[offered].softmax(dim=0)
         losses.append(-(told.shares[row, offered] * chances.log()).sum())
     return torch.stack(losses).mean().item()
