@@ -238,12 +238,12 @@ def test_refining_learns_what_is_bought_now_and_tells_the_loss_of_before() -> No
     given = start()
     before = {name: value.clone() for name, value in given.state_dict().items()}
 
-    refined, loss = fusion.refine(given, now, CONFIG, 8, 0)
+    # Not more passes: single precision does not know five digits of a loss of nearly nothing.
+    refined, loss = fusion.refine(given, now, CONFIG, 4, 0)
     _, later = fusion.refine(refined, now, CONFIG, 1, 0)
 
     assert loss == pytest.approx(loss_by_hand(given, now), rel=1e-5)
-    # Single precision rounds the logarithm of a chance that is nearly 1 by up to 6e-8.
-    assert later == pytest.approx(loss_by_hand(refined, now), rel=0, abs=6e-8)
+    assert later == pytest.approx(loss_by_hand(refined, now), rel=1e-5)
     assert later < loss / 2
     assert hit(refined, moment(2)) == 1
     assert all(torch.equal(value, before[name]) for name, value in given.state_dict().items())

@@ -29,7 +29,15 @@ class Scorers:
         self._threads = ThreadPoolExecutor(THREADS, "scorer")
 
     async def score(self, products: int, work: Callable[[], T]) -> T:
-        """Does what somebody waits for: few products in the event loop, one shopper a turn."""
+        """Does what somebody waits for: few products in the event loop, one shopper a turn.
+
+        Args:
+            products: how many the work scores.
+            work: scores one shopper.
+
+        Raises:
+            Exception: what the work raises.
+        """
         if products > PRODUCTS:
             return await self.aside(work)
         async with self._turn:
@@ -37,7 +45,11 @@ class Scorers:
             return work()
 
     async def aside(self, work: Callable[[], T]) -> T:
-        """Does in a thread what can wait, or what takes long."""
+        """Does in a thread what can wait, or what takes long.
+
+        Raises:
+            Exception: what the work raises.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
