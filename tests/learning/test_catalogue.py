@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from progrec.learning import catalogue, rectified
-from progrec.learning.catalogue import Catalogue
+from progrec.learning.catalogue import Catalogue, contenders
 from progrec.learning.config import ModelConfig
 from progrec.learning.evidence import INPUTS, Known
 from progrec.learning.ncf import NCF
@@ -88,6 +88,9 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rectified, "ITEMS_AT_ONCE", 64)
 
 
+ALL = np.ones(N_ITEMS, dtype=bool)
+
+
 @pytest.mark.parametrize("n_known", [0, 9, N_ITEMS])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_best_and_all_numbers_are_those_of_the_plain_pass(kind: str, n_known: int) -> None:
@@ -97,26 +100,65 @@ def test_the_best_and_all_numbers_are_those_of_the_plain_pass(kind: str, n_known
         scored = Catalogue(network, demand)
         for embedding in network.users.weight.detach():
             expected = plain(network, embedding, demand, known)
+            ranking = scored.ranking(embedding, known)
 
-            found = scored.probabilities(embedding, known)
+            rows, found = ranking.best(100, ALL)
 
-            assert best(found) == best(expected)
-            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+            assert rows.tolist() == best(expected)
+            np.testing.assert_allclose(found, expected[rows], rtol=1e-9)
+            everything = ranking.probabilities(np.arange(N_ITEMS))
+            np.testing.assert_allclose(everything, expected, rtol=1e-9)
             assert len(set(expected)) > 0.9 * N_ITEMS
 
 
+@pytest.mark.parametrize("n", [0, 1, 20, N_ITEMS])
+def test_the_best_are_among_the_free(n: int) -> None:
+    network = network_of("fused", 0)
+    demand, known = evidence_of(0, 30)
+    embedding = network.users.weight[0].detach()
+    expected = plain(network, embedding, demand, known)
+    ranking = Catalogue(network, demand).ranking(embedding, known)
+    generator = np.random.default_rng(0)
+    for share in (0, 0.02, 0.5):
+        free = generator.random(N_ITEMS) < share
+
+        rows, found = ranking.best(n, free)
+
+        ranked = best(np.where(free, expected, -1), N_ITEMS)
+        assert rows.tolist() == [row for row in ranked if free[row]][:n]
+        np.testing.assert_allclose(found, expected[rows], rtol=1e-9)
+
+
+def test_a_tower_that_adds_nothing_costs_nothing() -> None:
+    network = network_of("fused", 0)
+    with torch.no_grad():
+        network.output.weight[:, network.gmf_width :] = 0
+    demand, known = evidence_of(0, 30)
+    embedding = network.users.weight[0].detach()
+
+    scored = Catalogue(network, demand)
+
+    assert scored._towers.layers is None
+    rows, found = scored.ranking(embedding, known).best(N_ITEMS, ALL)
+    expected = plain(network, embedding, demand, known)
+    assert rows.tolist() == best(expected, N_ITEMS)
+    np.testing.assert_allclose(found, expected[rows], rtol=1e-9)
+
+
 def test_the_single_precision_pass_alone_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(logits: np.ndarray, error: float) -> np.ndarray:
-        return np.array([], np.int64)
+    def trusting(logits: np.ndarray, n: int, error: float) -> np.ndarray:
+        return contenders(logits, n)
 
     network = alike(KINDS["neumf"])
     demand, known = evidence_of(0, 0)
     embedding = network.users.weight[0].detach()
-    expected = best(plain(network, embedding, demand, known))
+    ranked = best(plain(network, embedding, demand, known))
+    expected = [ranked[:n] for n in range(1, 100)]
+    ranking = Catalogue(network, demand).ranking(embedding)
 
-    assert best(Catalogue(network, demand).probabilities(embedding)) == expected
-    monkeypatch.setattr(catalogue, "_contenders", none)
-    assert best(Catalogue(network, demand).probabilities(embedding)) != expected
+    assert [ranking.best(n, ALL)[0].tolist() for n in range(1, 100)] == expected
+    monkeypatch.setattr(catalogue, "contenders", trusting)
+    assert [ranking.best(n, ALL)[0].tolist() for n in range(1, 100)] != expected
 
 
 def alike(config: ModelConfig) -> NCF:
@@ -142,29 +184,28 @@ def test_equal_items_are_equal_wherever_they_stand_and_come_in_the_order_of_rows
         network.items.weight[twins] = network.items.weight[row].clone()
     demand[twins] = demand[row]
 
-    found = Catalogue(network, demand).probabilities(embedding, known)
+    rows, found = Catalogue(network, demand).ranking(embedding, known).best(N_ITEMS, ALL)
 
     together = sorted({row, *twins})
-    assert len(set(found[together])) == 1
-    assert best(found, len(together)) == together
+    assert rows[: len(together)].tolist() == together
+    assert len(set(found[: len(together)])) == 1
 
 
-def test_a_bound_of_the_errors_lets_all_in_who_could_be_among_the_best() -> None:
-    logits = np.array([1.0, 3.0, 2.5, 2.0], np.float32)
+def test_only_those_within_twice_the_error_of_the_last_are_contenders() -> None:
+    logits = np.array([1.0, 3.0, 2.5, 2.0, -np.inf], np.float32)
 
-    assert catalogue._contenders(logits[:0], 0.0).tolist() == []
-    assert catalogue._contenders(logits, 0.0).tolist() == [0, 1, 2, 3]
+    assert contenders(logits, 2).tolist() == [1, 2]
+    assert contenders(logits, 2, 0.2).tolist() == [1, 2]
+    assert contenders(logits, 2, 0.25).tolist() == [1, 2, 3]
 
 
-def test_only_those_within_twice_the_error_of_the_last_are_contenders(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(catalogue, "DECIDED", 2)
-    logits = np.array([1.0, 3.0, 2.5, 2.0], np.float32)
+def test_contenders_are_all_if_more_are_asked_for_but_for_what_is_minus_infinity() -> None:
+    logits = np.array([1.0, -np.inf, 2.5, 1.0], np.float32)
 
-    assert catalogue._contenders(logits, 0.0).tolist() == [1, 2]
-    assert catalogue._contenders(logits, 0.2).tolist() == [1, 2]
-    assert catalogue._contenders(logits, 0.25).tolist() == [1, 2, 3]
+    assert contenders(logits, 9).tolist() == [0, 2, 3]
+    assert contenders(logits, 2).tolist() == [0, 2, 3]  # the last of them has an equal
+    assert contenders(logits, 0).tolist() == []
+    assert contenders(logits[:0], 2).tolist() == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,29 +214,28 @@ def test_no_number_of_the_quick_pass_is_wrong_by_more_than_the_bound(
 ) -> None:
     bounds = []
 
-    def noted(logits: np.ndarray, error: float) -> np.ndarray:
+    def noted(logits: np.ndarray, n: int, error: float) -> np.ndarray:
         bounds.append((logits.astype(np.float64), error))
         return np.arange(len(logits))
 
-    monkeypatch.setattr(catalogue, "_contenders", noted)
+    monkeypatch.setattr(catalogue, "contenders", noted)
     network = network_of(kind, 1)
     demand, known = evidence_of(1, 30)
     with torch.no_grad():
         network.users.weight *= 1000  # what is added and taken away again is large
     for embedding in network.users.weight.detach():
-        Catalogue(network, demand).probabilities(embedding, known)
+        Catalogue(network, demand).ranking(embedding, known).best(1, ALL)
         quick, bound = bounds.pop()
 
         exact = logits_of(network, embedding, demand, known).numpy()
         assert 0 < np.abs(quick - exact).max() <= bound
 
 
-def test_an_empty_catalogue_has_no_probabilities() -> None:
+def test_an_empty_catalogue_has_no_best() -> None:
     network = NCF(1, 0, KINDS["fused"]).eval()
     known = Known(np.array([], np.int64), np.empty((0, 7), np.float32), 0.0)
+    scored = Catalogue(network, np.empty((0, 5), np.float32))
 
-    found = Catalogue(network, np.empty((0, 5), np.float32)).probabilities(
-        network.users.weight[0].detach(), known
-    )
+    rows, found = scored.ranking(network.users.weight[0].detach(), known).best(3, ALL[:0])
 
-    assert found.shape == (0,)
+    assert rows.shape == found.shape == (0,)

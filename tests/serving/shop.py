@@ -9,6 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from progrec.learning.touches import Done
+from progrec.learning.vocabulary import Rows
+
+
+class Ranked:
+    """A user's probabilities of all products, ranked the plain way."""
+
+    def __init__(self, probabilities: Sequence[float]) -> None:
+        self._all = np.array(probabilities, dtype=np.float32)
+
+    def best(self, n: int, free: npt.NDArray[np.bool_]) -> tuple[Rows, npt.NDArray[np.float32]]:
+        ranked = sorted(np.flatnonzero(free).tolist(), key=lambda row: (-self._all[row], row))
+        rows = np.array(ranked[:n], dtype=np.intp)
+        return rows, self._all[rows]
+
+    def probabilities(self, rows: Rows) -> npt.NDArray[np.float32]:
+        return self._all[rows]
 
 
 class Shop:
@@ -38,9 +54,9 @@ class Shop:
         assert user_ids, "asked for nobody's scores"
         return np.array([self.probabilities[user] for user in user_ids], dtype=np.float32)
 
-    def scores_after(self, user_id: str, done: Sequence[Done]) -> npt.NDArray[np.float32] | None:
+    def ranking_after(self, user_id: str, done: Sequence[Done]) -> Ranked | None:
         if self.knows(user_id):
-            return self.scores([user_id])[0]
+            return Ranked(self.probabilities[user_id])
         if any(each.product_id == "c1" for each in done):
-            return np.array(self.like_c1, dtype=np.float32)
+            return Ranked(self.like_c1)
         return None

@@ -91,9 +91,9 @@ def test_a_stranger_gets_what_is_like_what_they_looked_at(shop: ScoredCatalogue)
 
 def test_the_model_is_told_only_what_it_does_not_know(shop: Any, store: Store):
     class Listening(type(shop)):
-        def scores_after(self, user_id, done):
+        def ranking_after(self, user_id, done):
             told.append((user_id, [each.product_id for each in done]))
-            return super().scores_after(user_id, done)
+            return super().ranking_after(user_id, done)
 
     told: list[tuple[str, list[str]]] = []
     days = [NOON - timedelta(1), NOON]
@@ -139,7 +139,7 @@ class Many:
     def scores(self, user_ids):
         raise AssertionError("knows nobody")
 
-    def scores_after(self, user_id, done):
+    def ranking_after(self, user_id, done):
         return None
 
 
@@ -222,10 +222,10 @@ def test_who_has_bought_everything_gets_nothing(shop: ScoredCatalogue, store: St
 
 def test_what_happens_while_the_model_scores_is_seen(shop: Any, store: Store):
     class Slow(type(shop)):
-        def scores_after(self, user_id, done):
+        def ranking_after(self, user_id, done):
             store.add_purchases([("ann", "c0", NOON)])
             record(store, [Event(NOON, "cart", "ann", "c1")])
-            return super().scores_after(user_id, done)
+            return super().ranking_after(user_id, done)
 
     shown = recommend(store, Slow(), "ann", k=3)
     assert [(one.product_id, one.source) for one in shown] == [
@@ -237,9 +237,9 @@ def test_what_happens_while_the_model_scores_is_seen(shop: Any, store: Store):
 
 def test_two_visits_at_once_fill_the_queue_once(shop: Any, store: Store):
     class Slow(type(shop)):
-        def scores_after(self, user_id, done):
+        def ranking_after(self, user_id, done):
             other.submit(recommend, store, shop, "ann", k=2).result()
-            return super().scores_after(user_id, done)
+            return super().ranking_after(user_id, done)
 
     with ThreadPoolExecutor(1) as other:
         shown = recommend(store, Slow(), "ann", k=2)

@@ -53,7 +53,7 @@ class Shelf:
     def scores(self, user_ids):
         raise AssertionError("knows nobody")
 
-    def scores_after(self, user_id, done):
+    def ranking_after(self, user_id, done):
         return None
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from progrec.learning.catalogue import Mask
 from progrec.serving import recommender
-from progrec.serving.candidates import Mask
 from progrec.serving.recommender import Recommendation, ScoredCatalogue
 from progrec.serving.scorers import Scorers
 from progrec.serving.store import Store

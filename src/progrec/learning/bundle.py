@@ -22,13 +22,12 @@ from scipy.sparse import csr_array
 from progrec import atomic, content, settings, warehouse
 from progrec.errors import InputError
 from progrec.learning import evidence, mapped, side, touches
-from progrec.learning.catalogue import Catalogue
+from progrec.learning.catalogue import Catalogue, Ranking
 from progrec.learning.config import ModelConfig, Recipe
 from progrec.learning.dataset import matrix
 from progrec.learning.evidence import Evidence
 from progrec.learning.fold_in import FoldIn
 from progrec.learning.ncf import NCF
-from progrec.learning.rectified import Doubles
 from progrec.learning.touches import Done, Touches
 from progrec.learning.vocabulary import Rows, Vocabulary
 from progrec.settings import Group
@@ -181,8 +180,8 @@ class Bundle:
         """(b,) known user ids -> (b, n_items) purchase probabilities."""
         return self.probabilities(self.users.rows(user_ids))
 
-    def scores_after(self, user_id: str, done: Sequence[Done]) -> Doubles | None:
-        """Purchase probabilities of a shopper who has done something that the bundle has not seen.
+    def ranking_after(self, user_id: str, done: Sequence[Done]) -> Ranking | None:
+        """The items with a shopper who has done something that the bundle has not seen.
 
         A known shopper keeps their embedding, and is known to have done it; a stranger gets an
         embedding from what they like.
@@ -192,7 +191,7 @@ class Bundle:
             done: what, with which products, known or not; of a known one, after the watermark.
 
         Returns:
-            (n_items,); None for a stranger who has done nothing with a known product.
+            None for a stranger who has done nothing with a known product.
         """
         row = self.users.row(user_id)
         rows = self.evidence.touches.of_one(row, done, self.vocabulary)
@@ -204,11 +203,11 @@ class Bundle:
         else:
             return None
         known = self.evidence.known(rows) if self.network.fusion else None
-        return self.catalogue.probabilities(embedding, known)
+        return self.catalogue.ranking(embedding, known)
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """Scores all items for one user."""
+        """Ranks all items for one user."""
         return Catalogue(self.network, self.evidence.demand_inputs)
 
     @cached_property

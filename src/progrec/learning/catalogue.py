@@ -1,8 +1,9 @@
-"""The catalogue as the scoring of one user needs it: an item's own part is computed once."""
+"""The catalogue as the scoring of one user needs it, and what that user would buy of it."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -13,20 +14,15 @@ from progrec.learning.rectified import Doubles, Layers, LayersOfUser
 from progrec.learning.touches import Floats
 from progrec.learning.vocabulary import Rows
 
-DECIDED = 128  # of the best items, how many have the order of double precision
+Mask = npt.NDArray[np.bool_]
+
 ROUNDING = 2.0**-23  # relative; twice that of single precision, to be on the safe side
 
 
 class Catalogue:
-    """All items of a network: gives them the probabilities of its own pass over all pairs.
+    """All items of a network, as the scoring of one user needs them.
 
-    It takes a fraction of the time. What the first layers make of an item alone is computed when
-    the catalogue is made; items come in blocks that a core's cache holds; and only the few items of
-    which something is known with the user take the inputs of a pair.
-
-    That pass is in single precision. Whatever could be among the `DECIDED` best, by a bound of its
-    rounding errors, is computed once more in double precision, each item by itself. So the best are
-    in the order of their exact numbers, and those of equal items are equal.
+    What the first layers make of an item alone is computed once, when the catalogue is made.
     """
 
     def __init__(self, network: NCF, demand: Floats) -> None:
@@ -36,32 +32,69 @@ class Catalogue:
             self._fusion = _Fusion(network.fusion, demand) if network.fusion else None
 
     @torch.inference_mode()
-    def probabilities(self, embedding: Tensor, known: Known | None = None) -> Doubles:
-        """Purchase probability of every item.
+    def ranking(self, embedding: Tensor, known: Known | None = None) -> Ranking:
+        """The items with one user.
 
         Args:
             embedding: (width,) of the user, who needs no row.
             known: what is known of the user with items; left out, the towers alone decide.
-
-        Returns:
-            (n_items,).
         """
         towers = _TowersOfUser(self._towers, embedding)
-        user: _TowersOfUser | _FusionOfUser = towers
-        if known is not None and self._fusion is not None:
-            user = _FusionOfUser(self._fusion, towers, known)
-        quick = user.quick().numpy()
-        rows = _contenders(quick, user.size * user.roundings * ROUNDING)
-        logits = quick.astype(np.float64)
-        logits[rows] = user.exact(rows)
-        return torch.from_numpy(user.log_odds(logits)).sigmoid_().numpy()
+        if known is None or self._fusion is None:
+            return Ranking(towers)
+        return Ranking(_FusionOfUser(self._fusion, towers, known))
 
 
-def _contenders(logits: Floats, error: float) -> Rows:
-    """The rows of what may be among the best, if each logit is wrong by the error at most."""
-    n = min(DECIDED, len(logits))
-    least = np.partition(logits, -n)[-n] if n else 0.0
-    return np.flatnonzero(logits >= least - 2 * error)
+class Ranking:
+    """All items with one user: the probabilities of the network's own pass over all pairs.
+
+    It takes a fraction of the time. Items come in blocks that a core's cache holds, and only the
+    few items of which something is known with the user take the inputs of a pair.
+
+    That pass is in single precision, and only finds out which items could be among the best, by a
+    bound of its rounding errors. These are computed in double precision, each by itself: so the
+    best are in the order of their exact numbers, and those of equal items are equal.
+    """
+
+    def __init__(self, user: _TowersOfUser | _FusionOfUser) -> None:
+        """Takes what has the logits."""
+        self._user = user
+
+    @torch.inference_mode()
+    def probabilities(self, rows: Rows) -> Doubles:
+        """(m,) item rows -> (m,) purchase probabilities."""
+        return torch.from_numpy(self._user.log_odds(self._user.exact(rows))).sigmoid_().numpy()
+
+    @torch.inference_mode()
+    def best(self, n: int, free: Mask) -> tuple[Rows, Doubles]:
+        """The items of the highest probability.
+
+        Args:
+            n: how many, at most.
+            free: (n_items,) which items count.
+
+        Returns:
+            Their rows, the highest probability first and equal ones in the order of rows, and their
+            probabilities; fewer than `n` when no more are free.
+        """
+        quick = np.where(free, self._user.quick().numpy(), -np.inf)
+        rows = contenders(quick, n, self._user.size * self._user.roundings * ROUNDING)
+        probabilities = self.probabilities(rows)
+        order = np.argsort(-probabilities, kind="stable")[:n]
+        return rows[order], probabilities[order]
+
+
+def contenders(numbers: npt.NDArray[np.floating], n: int, error: float = 0.0) -> Rows:
+    """The rows of what may be among the n highest, in order, if each is wrong by the error at most.
+
+    Never the row of one that is -inf.
+    """
+    n = min(n, int(np.count_nonzero(numbers > -np.inf)))
+    if n == 0:
+        return np.empty(0, np.intp)
+    # Not argpartition: which of equal numbers it lets in is not determined.
+    least = np.partition(numbers, -n)[-n]
+    return np.flatnonzero(numbers >= least - 2 * error)
 
 
 class _Towers:
@@ -76,7 +109,8 @@ class _Towers:
         self.gmf_weights = output[: self.width]
         self.bias = float(network.output.bias)
         self.layers: Layers | None = None
-        if network.mlp_width:
+        # After pre-training alone the MLP tower's weights are 0: what adds nothing costs nothing.
+        if output[self.width :].any():
             self.user_half = rectified.doubles(network.user_half.weight)
             self.user_bias = rectified.doubles(network.user_half.bias)
             self.item_half = rectified.doubles(network.item_half.weight)

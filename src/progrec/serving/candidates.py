@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, Protocol, get_args
@@ -10,7 +10,9 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from progrec.learning.catalogue import Mask, contenders
 from progrec.learning.touches import Done
+from progrec.learning.vocabulary import Rows
 
 Source = Literal["queue", "model", "similar", "category_popular", "popular"]
 """Where a product comes from: the rungs of the ladder, best first."""
@@ -18,8 +20,21 @@ Source = Literal["queue", "model", "similar", "category_popular", "popular"]
 LADDER: tuple[Source, ...] = get_args(Source)
 
 Scores = npt.NDArray[np.floating]
-Mask = npt.NDArray[np.bool_]
 Objects = npt.NDArray[np.object_]
+
+
+class Ranking(Protocol):
+    """A bundle's n products with one user."""
+
+    def best(self, n: int, free: Mask) -> tuple[Rows, Scores]:
+        """The n free products of the highest probability.
+
+        Returns:
+            Their rows, best first and equal ones in order, and their probabilities.
+        """
+
+    def probabilities(self, rows: Rows) -> Scores:
+        """(m,) rows of products -> (m,) purchase probabilities."""
 
 
 class ScoredCatalogue(Protocol):
@@ -56,8 +71,8 @@ class ScoredCatalogue(Protocol):
     def knows(self, user_id: str) -> bool:
         """Whether the model was trained with the user."""
 
-    def scores_after(self, user_id: str, done: Sequence[Done]) -> Scores | None:
-        """Purchase probabilities of any user, who has done something since, shape (n,).
+    def ranking_after(self, user_id: str, done: Sequence[Done]) -> Ranking | None:
+        """What any user would buy, who has done something since.
 
         None if nothing is known of the user.
         """
@@ -111,21 +126,26 @@ def candidates(
     Returns:
         At most `n` products, each once and none of `exclude`; fewer when the catalogue has no more.
     """
-    probabilities = catalogue.scores_after(user_id, done)
     source: Source = "model" if catalogue.knows(user_id) else "similar"
-    rungs = _rungs(catalogue, source, probabilities, touched)
+    ranking = catalogue.ranking_after(user_id, done)
+    rungs = _rungs(catalogue, source, ranking, touched)
     return _descend(catalogue, rungs, n, _free(catalogue, exclude, allowed))
+
+
+Best = Callable[[int, Mask], tuple[Rows, Scores]]
+"""The rows of the n best free products of a rung, best first and equal ones in order; their scores.
+"""
 
 
 def _rungs(
     catalogue: ScoredCatalogue,
     source: Source,
-    probabilities: Scores | None,
+    ranking: Ranking | None,
     touched: Sequence[str],
-) -> Iterator[tuple[Source, Scores]]:
-    """The ladder below the queue: each rung's score of every product, -inf for one not on it."""
-    if probabilities is not None:
-        yield source, probabilities
+) -> Iterator[tuple[Source, Best]]:
+    """The ladder below the queue."""
+    if ranking is not None:
+        yield source, ranking.best
     share = catalogue.popularity / (catalogue.popularity.sum() or 1.0)
     rows = [
         catalogue.item_row[product_id] for product_id in touched if product_id in catalogue.item_row
@@ -133,8 +153,9 @@ def _rungs(
     categories = set(catalogue.category[rows]) - {None}
     if categories:
         on_rung = map(categories.__contains__, catalogue.category)
-        yield "category_popular", np.where(np.fromiter(on_rung, bool, len(share)), share, -np.inf)
-    yield "popular", share
+        shelves = np.fromiter(on_rung, bool, len(share))
+        yield "category_popular", lambda n, free: _best(share, n, free & shelves)
+    yield "popular", lambda n, free: _best(share, n, free)
 
 
 def _free(catalogue: ScoredCatalogue, exclude: Collection[str], allowed: Selection | None) -> Mask:
@@ -149,25 +170,23 @@ def _free(catalogue: ScoredCatalogue, exclude: Collection[str], allowed: Selecti
 
 def _descend(
     catalogue: ScoredCatalogue,
-    rungs: Iterator[tuple[Source, Scores]],
+    rungs: Iterator[tuple[Source, Best]],
     n: int,
     free: Mask,
 ) -> list[Candidate]:
     """The best free products down the rungs; `free` is used up."""
     found: list[Candidate] = []
-    for source, scores in rungs:
-        rows = _best(np.where(free, scores, -np.inf), n - len(found))
+    for source, best in rungs:
+        rows, scores = best(n - len(found), free)
         free[rows] = False
-        best = zip(catalogue.item_ids[rows].tolist(), scores[rows].tolist(), strict=True)
-        found += [Candidate(item, score, source) for item, score in best]
+        products = zip(catalogue.item_ids[rows].tolist(), scores.tolist(), strict=True)
+        found += [Candidate(item, score, source) for item, score in products]
         if len(found) == n:
             break
     return found
 
 
-def _best(scores: Scores, n: int) -> npt.NDArray[np.intp]:
-    """The rows of the n highest scores, highest first and equal ones by row; never one of -inf."""
-    # Not argpartition: which of the equal scores it lets in is not determined.
-    least = np.partition(scores, -n)[-n] if 0 < n < len(scores) else -np.inf
-    rows = np.flatnonzero(scores > -np.inf if least == -np.inf else scores >= least)
-    return rows[np.argsort(-scores[rows], kind="stable")[:n]]
+def _best(scores: Scores, n: int, free: Mask) -> tuple[Rows, Scores]:
+    rows = contenders(np.where(free, scores, -np.inf), n)
+    rows = rows[np.argsort(-scores[rows], kind="stable")[:n]]
+    return rows, scores[rows]

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from progrec.learning.catalogue import Mask
 from progrec.serving import failures
 from progrec.serving.assortment import Assortment
-from progrec.serving.candidates import Mask, ScoredCatalogue
+from progrec.serving.candidates import ScoredCatalogue
 from progrec.serving.fields import Id, Price
 
 T = TypeVar("T", bound=np.generic)

@@ -18,7 +18,7 @@ from progrec.learning.dataset import ALL_COUNTS
 from progrec.registry.decision import Decision
 from progrec.serving import failures, follower, kept, messages, queues, recommender, rules, sessions
 from progrec.serving.assortment import Assortment, CatalogueFile
-from progrec.serving.candidates import ScoredCatalogue, Scores, Source
+from progrec.serving.candidates import Ranking, ScoredCatalogue, Source
 from progrec.serving.follower import Champion, Follower
 from progrec.serving.messages import Model, Shopper
 from progrec.serving.metrics import metrics
@@ -203,11 +203,10 @@ class Storefront:
             # As the recommender has it.
             since = catalogue.watermark + timedelta(1) if catalogue.knows(user_id) else None
             done = kept.done(connection, user_id, since)
-        chances = catalogue.scores_after(user_id, done)
+        ranking = catalogue.ranking_after(user_id, done)
+        chances = _chances(catalogue, ranking, [item.product_id for item in items])
         return View(
-            cards=[
-                _card(item, known, _chance(catalogue, chances, item.product_id)) for item in items
-            ],
+            cards=[_card(item, known, chances.get(item.product_id)) for item in items],
             pool=tuple(rules.due(pool, len(pool))),
             lately=lately[:REMEMBERED],
             bought=bought,
@@ -258,9 +257,15 @@ def _card(item: Recommendation, known: Assortment, chance: float | None) -> Card
     )
 
 
-def _chance(catalogue: ScoredCatalogue, chances: Scores | None, product_id: str) -> float | None:
-    row = catalogue.item_row.get(product_id)
-    return None if chances is None or row is None else float(chances[row])
+def _chances(
+    catalogue: ScoredCatalogue, ranking: Ranking | None, product_ids: Sequence[str]
+) -> dict[str, float]:
+    """The purchase probability of each product that the bundle knows, if it knows the shopper."""
+    known = [product_id for product_id in product_ids if product_id in catalogue.item_row]
+    if ranking is None or not known:
+        return {}
+    rows = np.array([catalogue.item_row[product_id] for product_id in known])
+    return dict(zip(known, ranking.probabilities(rows).tolist(), strict=True))
 
 
 def _lately(connection: sqlite3.Connection, user_id: str) -> list[Doing]:
