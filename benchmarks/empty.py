@@ -11,7 +11,7 @@ from pathlib import Path
 import bentoml
 from fastapi import FastAPI
 
-from progrec.serving import garbage
+from progrec.serving import endpoints, garbage
 from progrec.serving.configuration import CONFIGURATION
 from progrec.serving.messages import Recommendations, RecommendRequest
 from progrec.serving.service import Progrec
@@ -33,6 +33,7 @@ class Empty:
 
     def __init__(self) -> None:
         self._answer = _answer()
+        endpoints.keep(self, Empty.apis)  # type: ignore[attr-defined]
         garbage.freeze()
 
     @bentoml.api(output_spec=Recommendations)

@@ -16,7 +16,17 @@ import torch
 
 from progrec import settings
 from progrec.errors import InputError
-from progrec.serving import failures, kept, logs, messages, openapi, recommender, sessions, shop
+from progrec.serving import (
+    endpoints,
+    failures,
+    kept,
+    logs,
+    messages,
+    openapi,
+    recommender,
+    sessions,
+    shop,
+)
 from progrec.serving.assortment import CatalogueFile
 from progrec.serving.candidates import Candidate, ScoredCatalogue, candidates
 from progrec.serving.configuration import CONFIGURATION
@@ -66,6 +76,7 @@ class Progrec:
         self.storefront = Storefront(
             self._config, self._store, self._follower, self._catalogue, self._scorers
         )
+        endpoints.keep(self, Progrec.apis)  # type: ignore[attr-defined]
 
     def __is_ready__(self) -> bool:
         return self._follower.champion is not None
