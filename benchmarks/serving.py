@@ -141,9 +141,9 @@ def latency(shop: Shop, seconds: int) -> Report:
     events a second come in meanwhile.
     """
     laps = []
+    lap = max(1, seconds // LAPS)
     with serving(shop.folder, SERVICE) as service:
         for first in range(0, shop.shoppers, -(-shop.shoppers // LAPS)):
-            lap = max(1, seconds // LAPS)
             peak = wrk(service, "recommend", lap, MANY, shop.shoppers, first)
             took = asyncio.run(_paced(service, shop, peak / 2, lap, seed=first))
             laps.append(np.percentile(took, [50, 99]) * 1e3)

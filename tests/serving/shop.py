@@ -50,10 +50,6 @@ class Shop:
     def knows(self, user_id: str) -> bool:
         return user_id in self.probabilities
 
-    def scores(self, user_ids: Sequence[str]) -> npt.NDArray[np.float32]:
-        assert user_ids, "asked for nobody's scores"
-        return np.array([self.probabilities[user] for user in user_ids], dtype=np.float32)
-
     def ranking_after(self, user_id: str, done: Sequence[Done]) -> Ranked | None:
         if self.knows(user_id):
             return Ranked(self.probabilities[user_id])

@@ -133,8 +133,7 @@ def candidates(
 
 
 Best = Callable[[int, Mask], tuple[Rows, Scores]]
-"""The rows of the n best free products of a rung, best first and equal ones in order; their scores.
-"""
+"""How many, and the (n,) free products -> the rows of a rung's best, as `Ranking.best` has them."""
 
 
 def _rungs(
